@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package capture is the contract of a source. It holds nothing of any database.
+//
+// A database folder registers a Connector, which checks configurations and opens Readers. A Reader yields the changes of
+// one source partition in order; the pipeline tells it by Commit what is durable, and only then may it let the database
+// release its log (I2).
+package capture
+
+import (
+	"context"
+	"log/slog"
+
+	"freshet/change"
+	"freshet/config"
+	"freshet/schema"
+)
+
+// Description tells what a connector is.
+type Description struct {
+	config.Plugin
+	// Source is the struct of the envelope's source block.
+	Source SourceBlock
+}
+
+// Connector is what a database folder registers.
+type Connector interface {
+	Describe() Description
+	// Check asks the server what stands in the way of capturing with v, and never changes it. It returns an error only
+	// where it could not ask; what it found out is in the findings.
+	Check(ctx context.Context, v config.Values) ([]Finding, error)
+	// Partition is the canonical JSON of the source partition that v captures, such as {"server":"dbserver1"}: the key of
+	// its position.
+	Partition(v config.Values) string
+	// Split divides the work into the configurations of at most max tasks.
+	Split(v config.Values, max int) ([]config.Values, error)
+	Open(ctx context.Context, env Env, v config.Values) (Reader, error)
+}
+
+// Env is what a Reader gets from the engine.
+type Env struct {
+	Connector string          // the connector's name
+	From      change.Position // the last durable position, "" for none
+	Log       *slog.Logger
+	// Progress, if not nil, is told how a snapshot goes on; it must not block.
+	Progress func(Progress)
+}
+
+// Progress is how far the snapshot of one table is.
+type Progress struct {
+	Table     schema.ID
+	Rows      int64 // read so far
+	Estimated int64 // -1 when unknown
+	Done      bool
+}
+
+// Reader yields the changes of one source partition in order. Next is called by one goroutine; Commit may be called by
+// another; Close after both have returned. A Reader does not reconnect: it returns an error, and the worker opens a new
+// one at the last durable position. An error that retrying cannot mend has a method Retriable() bool that returns
+// false.
+type Reader interface {
+	// Next blocks until b, which comes empty, holds something: changes, or a new End. io.EOF when there is no more, ever.
+	// Every b it fills has End set, and End resumes at exactly the next change (I4).
+	Next(ctx context.Context, b *change.Batch) error
+	// Commit tells that everything up to p is durable here (I2). Positions come in order.
+	Commit(ctx context.Context, p change.Position) error
+	Close(ctx context.Context) error
+}
+
+// Lagger is a Reader that knows how far behind it is.
+type Lagger interface {
+	// Lag is the number of bytes of the source's log not yet read, and of those not yet durable here; -1 when unknown.
+	Lag() (unread, undurable int64)
+}
+
+// Level grades a Finding.
+type Level uint8
+
+// The levels.
+const (
+	OK Level = iota
+	Warn
+	Fail
+)
+
+// String is how the doctor prints the level.
+func (l Level) String() string { return [...]string{"OK", "WARN", "FAIL"}[l] }
+
+// Finding is one result of a check.
+type Finding struct {
+	Level   Level
+	Subject string // what was looked at: "wal_level", "table public.persons", "slot debezium"
+	Seen    string // the value seen
+	Detail  string // what it means, where it is not OK
+	Fix     string // the exact SQL or setting that mends it
+	// Property is the connector property it belongs to, "" for none.
+	Property string
+}
+
+// SourceBlock is the struct of the envelope's source block, and where its fields come from.
+type SourceBlock struct {
+	Name    string // schema name
+	Version int
+	Fields  []SourceField
+}
+
+// SourceField is a field of the source block.
+type SourceField struct {
+	Name string
+	Type *schema.Type
+	From Origin
+}
+
+// Origin is where the value of a source field comes from.
+type Origin uint8
+
+// The origins. FromRow fields take the values of Change.Source in turn.
+const (
+	FromRow       Origin = iota
+	FromVersion          // the compatibility version, such as 3.6.1.Final
+	FromConnector        // the connector's short name, such as postgresql
+	FromName             // topic.prefix
+	FromCatalog          // Table.ID.Catalog
+	FromSchema
+	FromTable
+	FromMillis // Change.SourceMicros
+	FromMicros
+	FromNanos
+	FromSnapshot
+)

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config holds Kafka Connect properties: their declaration, parsing and validation.
+//
+// A component declares its properties once, in a Def. Parsing, REST validation, the reference docs and the console's
+// forms come from it. Values is the parsed result; components decode it once into a small options struct of their own
+// and pass no Values on. Passwords are of type Secret and print as asterisks.
+package config
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Type is the type of a property, as Kafka Connect's validation names it.
+type Type string
+
+// The types of Kafka's ConfigDef.
+const (
+	String   Type = "STRING"
+	Int      Type = "INT"
+	Short    Type = "SHORT"
+	Long     Type = "LONG"
+	Double   Type = "DOUBLE"
+	Boolean  Type = "BOOLEAN"
+	List     Type = "LIST"
+	Class    Type = "CLASS"
+	Password Type = "PASSWORD"
+)
+
+// Importance of a property.
+type Importance string
+
+// The importances.
+const (
+	High   Importance = "HIGH"
+	Medium Importance = "MEDIUM"
+	Low    Importance = "LOW"
+)
+
+// Key declares one property.
+type Key struct {
+	Name       string
+	Type       Type
+	Default    string // text form; "" with HasDefault false is none
+	HasDefault bool
+	Required   bool // reported by Debezium as "A value is required"
+	Importance Importance
+	Group      string
+	Doc        string
+	// Allowed are the values of an enum, compared without case; the parsed value is in the spelling given here.
+	Allowed []string
+	// Pattern marks a family of properties such as column.mask.with.<n>.chars; Name is then its documentation form.
+	Pattern *regexp.Regexp
+	// Check refuses a value: it returns the reason, "" for none.
+	Check func(value string, all Values) string
+	// Later says what is not served yet. A value other than the default is refused with it, never ignored silently.
+	Later string
+	// Ignored says why a known property has no effect here; using it warns.
+	Ignored string
+	// Aliases are former names.
+	Aliases []string
+	// Recommended values, for validation answers.
+	Recommended []string
+}
+
+// Def is the declaration of a component's properties, in the order of the documentation.
+type Def struct {
+	Keys []Key
+	// Style is the wording of problems.
+	Style Style
+}
+
+// Style is whose words a problem is told in.
+type Style uint8
+
+// The styles.
+const (
+	KafkaStyle    Style = iota // Invalid value x for configuration y: reason
+	DebeziumStyle              // The 'y' value is invalid: reason
+)
+
+// Plugin describes a connector, converter or transform for plug-in lists and validation.
+type Plugin struct {
+	Name    string // short name: "postgres"
+	Class   string // canonical Java class, as REST answers show it
+	Aliases []string
+	Kind    string // source, sink, converter, header_converter, transformation, predicate
+	Version string
+	Def     Def
+}
+
+// Matches says whether a class property names this plug-in: by class, by its last part with or without the suffix
+// Connector, or by an alias.
+func (p *Plugin) Matches(class string) bool {
+	simple := p.Class[strings.LastIndexByte(p.Class, '.')+1:]
+	return class == p.Class || class == simple || class+"Connector" == simple || class == p.Name || slices.Contains(p.Aliases, class)
+}
+
+// Problem is what is wrong with one property.
+type Problem struct {
+	Property string
+	Message  string // whole sentence, names the property and the value
+	Warning  bool   // said, not refused
+}
+
+// Error is the message.
+func (p Problem) Error() string { return p.Message }
+
+// Secret is text that must not be shown.
+type Secret string
+
+// String, GoString, MarshalText and LogValue all hide it.
+func (Secret) String() string { return "****" }
+
+// GoString hides the secret.
+func (Secret) GoString() string { return "****" }
+
+// MarshalText hides the secret.
+func (Secret) MarshalText() ([]byte, error) { return []byte("****"), nil }
+
+// Reveal returns the text, for the one place that needs it.
+func (s Secret) Reveal() string { return string(s) }
+
+// Values are properties that were parsed by a Def: defaults are filled in, enums have their declared spelling.
+type Values struct {
+	def *Def
+	raw map[string]string
+}
+
+// Parse checks raw against the declaration. Values are usable where no problem is an error. Properties that the
+// declaration does not know are kept for Get and Prefix, and are reported by Unknown.
+func (d *Def) Parse(raw map[string]string) (Values, []Problem) {
+	v := Values{d, make(map[string]string, len(raw))}
+	maps.Copy(v.raw, raw)
+	var problems []Problem
+	for i := range d.Keys {
+		k := &d.Keys[i]
+		if k.Pattern != nil {
+			continue
+		}
+		if _, ok := v.raw[k.Name]; !ok {
+			for _, a := range k.Aliases {
+				if s, ok := raw[a]; ok {
+					v.raw[k.Name] = s
+					break
+				}
+			}
+		}
+	}
+	for i := range d.Keys {
+		problems = append(problems, d.checkKey(&d.Keys[i], v)...)
+	}
+	return v, problems
+}
+
+func (d *Def) checkKey(k *Key, v Values) []Problem {
+	if k.Pattern != nil {
+		var problems []Problem
+		for _, name := range v.Names() {
+			if k.Pattern.MatchString(name) {
+				problems = append(problems, d.checkValue(k, name, v.raw[name], v)...)
+			}
+		}
+		return problems
+	}
+	s, ok := v.raw[k.Name]
+	if !ok || (strings.TrimSpace(s) == "" && k.Type != String && k.Type != List && k.Type != Password) {
+		if k.Required {
+			return []Problem{d.problem(k.Name, s, d.missing(k.Name))}
+		}
+		return nil
+	}
+	if k.Required && strings.TrimSpace(s) == "" {
+		return []Problem{d.problem(k.Name, s, d.missing(k.Name))}
+	}
+	return d.checkValue(k, k.Name, s, v)
+}
+
+func (d *Def) checkValue(k *Key, name, s string, v Values) []Problem {
+	t := strings.TrimSpace(s)
+	if k.Type != Password && k.Type != String {
+		v.raw[name] = t
+	}
+	if reason := d.typeReason(k.Type, t); reason != "" {
+		return []Problem{d.problem(name, s, reason)}
+	}
+	if len(k.Allowed) > 0 {
+		i := slices.IndexFunc(k.Allowed, func(a string) bool { return strings.EqualFold(a, t) })
+		if i < 0 {
+			return []Problem{d.problem(name, s, "Value must be one of "+strings.Join(k.Allowed, ", "))}
+		}
+		v.raw[name] = k.Allowed[i]
+	}
+	if k.Check != nil {
+		if reason := k.Check(t, v); reason != "" {
+			return []Problem{d.problem(name, s, reason)}
+		}
+	}
+	if k.Later != "" && !strings.EqualFold(t, k.Default) && t != "" {
+		return []Problem{d.problem(name, s, "not served yet: "+k.Later)}
+	}
+	if k.Ignored != "" {
+		return []Problem{{name, fmt.Sprintf("The property '%s' has no effect here: %s", name, k.Ignored), true}}
+	}
+	return nil
+}
+
+func (d *Def) missing(name string) string {
+	if d.Style == DebeziumStyle {
+		return "A value is required"
+	}
+	return ""
+}
+
+// problem words a refusal. An empty reason means that a required value is missing.
+func (d *Def) problem(name, value, reason string) Problem {
+	if d.isPassword(name) {
+		value = "****"
+	}
+	switch {
+	case d.Style == DebeziumStyle:
+		return Problem{Property: name, Message: fmt.Sprintf("The '%s' value is invalid: %s", name, reason)}
+	case reason == "":
+		return Problem{Property: name, Message: fmt.Sprintf("Missing required configuration %q which has no default value.", name)}
+	}
+	return Problem{Property: name, Message: fmt.Sprintf("Invalid value %s for configuration %s: %s", value, name, reason)}
+}
+
+func (d *Def) isPassword(name string) bool {
+	k := d.Find(name)
+	return k != nil && k.Type == Password
+}
+
+func (d *Def) typeReason(t Type, s string) string {
+	var err error
+	var kafka, dbz string
+	switch t {
+	case Int, Short, Long:
+		bits := map[Type]int{Int: 32, Short: 16, Long: 64}[t]
+		_, err = strconv.ParseInt(s, 10, bits)
+		kafka = "Not a number of type " + string(t)
+		dbz = "A long value is expected"
+		if t == Int || t == Short {
+			dbz = "An integer is expected"
+		}
+	case Double:
+		_, err = strconv.ParseFloat(s, 64)
+		kafka, dbz = "Not a number of type DOUBLE", "A double value is expected"
+	case Boolean:
+		if !strings.EqualFold(s, "true") && !strings.EqualFold(s, "false") {
+			err = strconv.ErrSyntax
+		}
+		kafka, dbz = "Expected value to be either true or false", "Either 'true' or 'false' is expected"
+	}
+	switch {
+	case err == nil:
+		return ""
+	case d.Style == DebeziumStyle:
+		return dbz
+	}
+	return kafka
+}
+
+// Find returns the declaration of a property, nil if it is unknown.
+func (d *Def) Find(name string) *Key {
+	for i := range d.Keys {
+		k := &d.Keys[i]
+		if k.Pattern == nil && (k.Name == name || slices.Contains(k.Aliases, name)) || k.Pattern != nil && k.Pattern.MatchString(name) {
+			return k
+		}
+	}
+	return nil
+}
+
+// Unknown lists the properties that the declaration does not know, sorted. known names others that are fine.
+func (v Values) Unknown(known func(name string) bool) []string {
+	var out []string
+	for _, name := range v.Names() {
+		if v.def.Find(name) == nil && (known == nil || !known(name)) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// Errors are the problems that refuse a configuration.
+func Errors(problems []Problem) []Problem {
+	return slices.DeleteFunc(slices.Clone(problems), func(p Problem) bool { return p.Warning })
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sinks is the contract of a sink, and the loop that feeds one.
+//
+// A target folder registers a Connector, which opens Writers. Task polls a topic.Cursor, decodes records into a Batch
+// (in the same arena form that sources fill), runs transforms, hands the batch to the Writer and commits the offsets
+// once the target has it. Applying a batch twice leaves the same target as once (I8).
+package sinks
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"freshet/change"
+	"freshet/config"
+	"freshet/emitter/topic"
+	"freshet/schema"
+)
+
+// Connector is what a target folder registers.
+type Connector interface {
+	Describe() config.Plugin
+	// Check asks the target what stands in the way of writing with v.
+	Check(ctx context.Context, v config.Values) []config.Problem
+	Open(ctx context.Context, env Env, v config.Values) (Writer, error)
+}
+
+// Env is what a Writer gets from the engine.
+type Env struct {
+	Connector string
+	Group     string // consumer group, connect-NAME
+	Task      int
+	Log       *slog.Logger
+}
+
+// Record is a decoded record. Its values are in the batch's Data.
+type Record struct {
+	Topic      string
+	Partition  int32
+	Offset     int64
+	TimeMillis int64
+	// KeyType and ValueType are nil where there is no schema: a null, or schemaless data (then the value's kinds alone tell
+	// what it is). They are the same pointer for the same schema.
+	KeyType   *schema.Type
+	Key       change.Value
+	ValueType *schema.Type
+	Value     change.Value
+	Headers   []topic.Header
+}
+
+// IsTombstone says whether the record has neither value nor value schema.
+func (r *Record) IsTombstone() bool { return r.ValueType == nil && r.Value.IsNull() }
+
+// Batch is what a Writer applies at once.
+type Batch struct {
+	Records []Record
+	Data    change.Batch
+	// Next are the offsets to go on at once the batch is applied, including records that transforms dropped.
+	Next map[topic.Partition]int64
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	clear(b.Records)
+	b.Records = b.Records[:0]
+	b.Data.Reset()
+	clear(b.Next)
+}
+
+// Writer applies a batch in order and idempotently; nil means the target has committed. A *RowError names the first
+// record that can never be applied; those before it are applied. Other errors may be tried again unless they have a
+// method Retriable() bool that returns false.
+type Writer interface {
+	Write(ctx context.Context, b *Batch) error
+	Close(ctx context.Context) error
+}
+
+// Positioner is a Writer that keeps the consumed offsets in the target, in the transaction of the rows.
+type Positioner interface {
+	// Positions returns the offsets to go on at; nothing for a partition without any.
+	Positions(ctx context.Context) (map[topic.Partition]int64, error)
+}
+
+// Decoder makes a typed record of a stored one: key and value converters. Values are appended to b.Data. It caches what
+// it knows of a Head.
+type Decoder interface {
+	Decode(b *Batch, r *topic.Record) (Record, error)
+}
+
+// RowError is a record that the target can never take as it is.
+type RowError struct {
+	Index     int // in Batch.Records
+	Topic     string
+	Partition int32
+	Offset    int64
+	Key       string // the key as text, shortened
+	Err       error
+	Hint      string // the next step
+}
+
+// Error names the record and the cause.
+func (e *RowError) Error() string {
+	s := fmt.Sprintf("record %s-%d@%d (key %s): %v", e.Topic, e.Partition, e.Offset, e.Key, e.Err)
+	if e.Hint != "" {
+		s += ": " + e.Hint
+	}
+	return s
+}
+
+// Unwrap is the cause.
+func (e *RowError) Unwrap() error { return e.Err }
+
+// Retriable is false: the same record fails again.
+func (e *RowError) Retriable() bool { return false }
