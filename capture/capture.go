@@ -99,9 +99,10 @@ type Finding struct {
 
 // SourceBlock is the struct of the envelope's source block, and where its fields come from.
 type SourceBlock struct {
-	Name    string // schema name
-	Version int
-	Fields  []SourceField
+	Connector string // the short name that events show, such as postgresql
+	Name      string // schema name
+	Version   int
+	Fields    []SourceField
 }
 
 // SourceField is a field of the source block.

@@ -51,22 +51,45 @@ type Key struct {
 	Required   bool // reported by Debezium as "A value is required"
 	Importance Importance
 	Group      string
+	Display    string // name in forms
+	Width      Width  // of the field in forms
 	Doc        string
-	// Allowed are the values of an enum, compared without case; the parsed value is in the spelling given here.
+	// Unlisted leaves the property out of validation answers, as the original does with many that work.
+	Unlisted bool
+	// Dependents are the properties whose allowed values depend on this one.
+	Dependents []string
+	// Allowed are the values of an enum, compared without case; the parsed value is in the spelling given here. The order
+	// is that of messages.
 	Allowed []string
 	// Pattern marks a family of properties such as column.mask.with.<n>.chars; Name is then its documentation form.
 	Pattern *regexp.Regexp
-	// Check refuses a value: it returns the reason, "" for none.
+	// Check refuses a value: it returns the reason, "" for none. Where all is needed, take only properties of it that
+	// stand on their own: they may have problems too.
 	Check func(value string, all Values) string
-	// Later says what is not served yet. A value other than the default is refused with it, never ignored silently.
-	Later string
-	// Ignored says why a known property has no effect here; using it warns.
+	// CheckAbsent calls Check with "" where the property is not given.
+	CheckAbsent bool
+	// Later says what is not served yet. A value other than the default, or than one of Served where that is set, is
+	// refused with it, never ignored silently.
+	Later  string
+	Served []string
+	// Ignored says why a known property has no effect here; a value other than the default warns.
 	Ignored string
 	// Aliases are former names.
 	Aliases []string
 	// Recommended values, for validation answers.
 	Recommended []string
 }
+
+// Width is the width of a property's field in forms.
+type Width string
+
+// The widths of Kafka's ConfigDef.
+const (
+	WidthNone   Width = "NONE"
+	WidthShort  Width = "SHORT"
+	WidthMedium Width = "MEDIUM"
+	WidthLong   Width = "LONG"
+)
 
 // Def is the declaration of a component's properties, in the order of the documentation.
 type Def struct {
@@ -106,6 +129,7 @@ type Problem struct {
 	Property string
 	Message  string // whole sentence, names the property and the value
 	Warning  bool   // said, not refused
+	Unserved bool   // refused because it is not served yet (Key.Later), not because it is wrong
 }
 
 // Error is the message.
@@ -169,58 +193,80 @@ func (d *Def) checkKey(k *Key, v Values) []Problem {
 		return problems
 	}
 	s, ok := v.raw[k.Name]
-	if !ok || (strings.TrimSpace(s) == "" && k.Type != String && k.Type != List && k.Type != Password) {
-		if k.Required {
-			return []Problem{d.problem(k.Name, s, d.missing(k.Name))}
+	blank := strings.TrimSpace(s) == ""
+	switch {
+	case k.Required && blank:
+		return []Problem{d.problem(k, k.Name, s, d.missing())}
+	case ok && blank && k.Type != String && k.Type != List && k.Type != Password:
+		delete(v.raw, k.Name) // an empty number or flag means the default
+		ok = false
+	}
+	if ok {
+		return d.checkValue(k, k.Name, s, v)
+	}
+	if k.CheckAbsent {
+		if reason := k.Check("", v); reason != "" {
+			return []Problem{d.problem(k, k.Name, "", reason)}
 		}
-		return nil
 	}
-	if k.Required && strings.TrimSpace(s) == "" {
-		return []Problem{d.problem(k.Name, s, d.missing(k.Name))}
-	}
-	return d.checkValue(k, k.Name, s, v)
+	return nil
 }
 
+// checkValue checks one given value, and puts it into its declared spelling.
 func (d *Def) checkValue(k *Key, name, s string, v Values) []Problem {
 	t := strings.TrimSpace(s)
 	if k.Type != Password && k.Type != String {
 		v.raw[name] = t
 	}
+	var problems []Problem
 	if reason := d.typeReason(k.Type, t); reason != "" {
-		return []Problem{d.problem(name, s, reason)}
+		problems = append(problems, d.problem(k, name, s, reason))
 	}
 	if len(k.Allowed) > 0 {
 		i := slices.IndexFunc(k.Allowed, func(a string) bool { return strings.EqualFold(a, t) })
 		if i < 0 {
-			return []Problem{d.problem(name, s, "Value must be one of "+strings.Join(k.Allowed, ", "))}
+			return append(problems, d.problem(k, name, s, d.notAllowed(k)))
 		}
 		v.raw[name] = k.Allowed[i]
 	}
 	if k.Check != nil {
 		if reason := k.Check(t, v); reason != "" {
-			return []Problem{d.problem(name, s, reason)}
+			problems = append(problems, d.problem(k, name, s, reason))
 		}
 	}
-	if k.Later != "" && !strings.EqualFold(t, k.Default) && t != "" {
-		return []Problem{d.problem(name, s, "not served yet: "+k.Later)}
+	if len(problems) > 0 {
+		return problems
 	}
-	if k.Ignored != "" {
-		return []Problem{{name, fmt.Sprintf("The property '%s' has no effect here: %s", name, k.Ignored), true}}
+	asDefault := strings.EqualFold(t, k.Default)
+	switch {
+	case k.Later != "" && !asDefault && !slices.ContainsFunc(k.Served, func(a string) bool { return strings.EqualFold(a, t) }):
+		p := d.problem(k, name, s, "not served yet: "+k.Later)
+		p.Unserved = true
+		return []Problem{p}
+	case k.Ignored != "" && !asDefault:
+		return []Problem{{Property: name, Message: fmt.Sprintf("The property '%s' has no effect here: %s", name, k.Ignored), Warning: true}}
 	}
 	return nil
 }
 
-func (d *Def) missing(name string) string {
+func (d *Def) missing() string {
 	if d.Style == DebeziumStyle {
 		return "A value is required"
 	}
 	return ""
 }
 
+func (d *Def) notAllowed(k *Key) string {
+	if d.Style == DebeziumStyle {
+		return "Value must be one of " + strings.Join(k.Allowed, ", ")
+	}
+	return "String must be one of: " + strings.Join(k.Allowed, ", ")
+}
+
 // problem words a refusal. An empty reason means that a required value is missing.
-func (d *Def) problem(name, value, reason string) Problem {
-	if d.isPassword(name) {
-		value = "****"
+func (d *Def) problem(k *Key, name, value, reason string) Problem {
+	if k.Type == Password {
+		value = Secret(value).String()
 	}
 	switch {
 	case d.Style == DebeziumStyle:
@@ -229,11 +275,6 @@ func (d *Def) problem(name, value, reason string) Problem {
 		return Problem{Property: name, Message: fmt.Sprintf("Missing required configuration %q which has no default value.", name)}
 	}
 	return Problem{Property: name, Message: fmt.Sprintf("Invalid value %s for configuration %s: %s", value, name, reason)}
-}
-
-func (d *Def) isPassword(name string) bool {
-	k := d.Find(name)
-	return k != nil && k.Type == Password
 }
 
 func (d *Def) typeReason(t Type, s string) string {

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package emitter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"freshet/capture"
+	"freshet/change"
+	"freshet/emitter/topic"
+	"freshet/internal/failpoint"
+)
+
+// Pipeline carries batches from a Reader to a Log. It runs once.
+type Pipeline struct {
+	reader capture.Reader
+	log    topic.Log
+	o      Options
+	stats  Stats
+}
+
+// frame is one place in the ring: a batch, and the unit made of it. It belongs to one goroutine at a time and travels
+// read → encode → log → commit → ring.
+type frame struct {
+	batch   change.Batch
+	records []topic.Record
+	arena   []byte
+	err     error // of the log
+}
+
+// keepArena is the largest arena that a frame keeps for the next batch.
+const keepArena = 16 << 20
+
+// NewPipeline makes a pipeline; Run starts it. It does not close the reader or the log.
+func NewPipeline(r capture.Reader, l topic.Log, o Options) *Pipeline {
+	return &Pipeline{reader: r, log: l, o: o.withDefaults()}
+}
+
+// Stats are the counters of this pipeline.
+func (p *Pipeline) Stats() *Stats { return &p.stats }
+
+// Run carries changes until ctx ends or the reader has no more; then what was read is made durable, within DrainTimeout,
+// and Run returns nil. It returns the first error otherwise.
+func (p *Pipeline) Run(ctx context.Context) error {
+	rec, err := newRecorder(&p.o, &p.stats)
+	if err != nil {
+		return err
+	}
+	ring := make(chan *frame, p.o.BatchesInFlight)
+	for range p.o.BatchesInFlight {
+		ring <- &frame{}
+	}
+	read := make(chan *frame, p.o.BatchesInFlight)
+	written := make(chan *frame, p.o.BatchesInFlight) // never full: there are no more frames than that
+
+	// The reading goroutine ends with ctx; the others go on until they have drained what was read, or drain ends.
+	drain, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() { p.cancelAfterDrain(drain, cancel) })
+	defer stop()
+
+	g, gctx := errgroup.WithContext(drain)
+	readCtx, stopRead := context.WithCancel(ctx)
+	defer stopRead()
+	context.AfterFunc(gctx, stopRead)
+	g.Go(func() error { defer close(read); return p.read(readCtx, ring, read) })
+	g.Go(func() error { return p.encode(gctx, rec, read, written) })
+	g.Go(func() error { return p.commit(gctx, written, ring) })
+	return g.Wait()
+}
+
+// cancelAfterDrain gives the pipeline DrainTimeout to finish.
+func (p *Pipeline) cancelAfterDrain(drain context.Context, cancel context.CancelCauseFunc) {
+	t := time.NewTimer(p.o.DrainTimeout)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		cancel(fmt.Errorf("drain after stop: not done within %s; unwritten changes are read again at the next start", p.o.DrainTimeout))
+	case <-drain.Done():
+	}
+}
+
+// read fills frames until ctx ends or the reader is at its end.
+func (p *Pipeline) read(ctx context.Context, ring <-chan *frame, out chan<- *frame) error {
+	for seq := uint64(1); ; seq++ {
+		var f *frame
+		select {
+		case f = <-ring:
+		case <-ctx.Done():
+			return nil
+		}
+		f.batch.Reset()
+		err := p.reader.Next(ctx, &f.batch)
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF), ctx.Err() != nil:
+			return nil
+		default:
+			return err
+		}
+		f.batch.Seq = seq
+		out <- f // never blocks: out has room for every frame
+	}
+}
+
+// encode makes units of batches and appends them, in order.
+func (p *Pipeline) encode(ctx context.Context, rec *recorder, in <-chan *frame, written chan<- *frame) error {
+	defer close(written)
+	pending := make(chan struct{}, p.o.BatchesInFlight)
+	wait := func() {
+		for range cap(pending) {
+			pending <- struct{}{}
+		}
+	}
+	for {
+		var f *frame
+		select {
+		case f = <-in:
+		case <-ctx.Done():
+		}
+		if f == nil {
+			wait() // done is called for every unit, so written stays open until then
+			return context.Cause(ctx)
+		}
+		if err := p.encodeBatch(rec, f); err != nil {
+			wait()
+			return err
+		}
+		pending <- struct{}{}
+		failpoint.Hit("emitter.append")
+		unit := topic.Unit{Records: f.records, Mark: topic.Mark{Key: p.o.MarkKey, Value: string(f.batch.End)}}
+		p.log.Append(ctx, unit, func(err error) {
+			f.err = err
+			written <- f
+			<-pending
+		})
+	}
+}
+
+// encodeBatch makes the records of a batch in the frame's arena.
+func (p *Pipeline) encodeBatch(rec *recorder, f *frame) error {
+	rec.arena, rec.out = f.arena[:0], f.records[:0]
+	now := p.o.Now().UnixNano()
+	for i := range f.batch.Changes {
+		c := &f.batch.Changes[i]
+		arena, out := len(rec.arena), len(rec.out)
+		err := rec.add(&f.batch, c, now)
+		if err == nil {
+			continue
+		}
+		rec.arena, rec.out = rec.arena[:arena], rec.out[:out]
+		if p.o.OnEventFailure == "fail" {
+			return &EventError{Err: err, Position: f.batch.End}
+		}
+		p.stats.failed.Add(1) // I5
+		level := slog.LevelWarn
+		if p.o.OnEventFailure != "warn" {
+			level = slog.LevelDebug
+		}
+		p.o.Log.Log(context.Background(), level, "event left out", "table", c.Table.ID.String(), "op", string(c.Op), "cause", err)
+	}
+	f.arena, f.records = rec.arena, rec.out
+	p.stats.bytes.Add(int64(len(rec.arena)))
+	return nil
+}
+
+// commit tells the reader what is durable, in order, and gives frames back to the ring.
+func (p *Pipeline) commit(ctx context.Context, written <-chan *frame, ring chan<- *frame) error {
+	for f := range written {
+		if f.err != nil {
+			return f.err
+		}
+		p.stats.durable.Add(int64(len(f.records)))
+		failpoint.Hit("emitter.durable")
+		// I2: only here, after the log said that the unit with this position is durable.
+		if f.batch.End != "" {
+			if err := p.reader.Commit(ctx, f.batch.End); err != nil {
+				return fmt.Errorf("confirm position to the source: %w", err)
+			}
+		}
+		f.release()
+		ring <- f // never blocks
+	}
+	return nil
+}
+
+// release drops what the next batch should not keep alive.
+func (f *frame) release() {
+	clear(f.records)
+	if cap(f.arena) > keepArena {
+		f.arena = nil
+	}
+}
+
+// EventError is a change that cannot be made a record.
+type EventError struct {
+	Err      error
+	Position change.Position
+}
+
+// Error names the cause and the way on.
+func (e *EventError) Error() string {
+	return fmt.Sprintf("%v (before position %s; event.processing.failure.handling.mode=warn leaves such events out)", e.Err, e.Position)
+}
+
+// Unwrap is the cause.
+func (e *EventError) Unwrap() error { return e.Err }
+
+// Retriable is false: the same change fails again.
+func (e *EventError) Retriable() bool { return false }

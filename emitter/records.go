@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package emitter
+
+import (
+	"fmt"
+	"strconv"
+
+	"freshet/change"
+	"freshet/emitter/topic"
+	"freshet/emitter/transform"
+	"freshet/schema"
+)
+
+// tablePlan is what is compiled once for a table version.
+type tablePlan struct {
+	topic    string // before and
+	routed   string // after the routers of the chain
+	keyType  *schema.Type
+	key      Encoder
+	envelope *Envelope
+	value    EnvelopeEncoder
+}
+
+// recorder makes records of changes. It belongs to the encoding goroutine.
+type recorder struct {
+	o       *Options
+	format  RowFormat // of values
+	source  *schema.Type
+	context []topic.Header     // context headers, shared by all records
+	typed   []transform.Header // the same for transforms
+	lazy    bool               // transforms look inside records
+	plans   map[*schema.Table]*tablePlan
+	latest  map[schema.ID]*schema.Table
+	last    *schema.Table
+	plan    *tablePlan
+	stats   *Stats
+	arena   []byte
+	out     []topic.Record
+}
+
+func newRecorder(o *Options, stats *Stats) (*recorder, error) {
+	format, ok := o.Value.(RowFormat)
+	if !ok {
+		return nil, fmt.Errorf("value format %T cannot encode changes", o.Value)
+	}
+	r := &recorder{
+		o: o, format: format, source: o.Source.Type(), lazy: !o.Chain.OnlyRoutes(), stats: stats,
+		plans: map[*schema.Table]*tablePlan{}, latest: map[schema.ID]*schema.Table{},
+	}
+	if o.ContextHeaders {
+		for _, h := range [][2]string{
+			{"connectorLogicalName", o.Source.Name}, {"taskId", strconv.Itoa(o.Task)}, {"connectorName", o.Source.Connector}, {"runId", o.RunID},
+		} {
+			key := "__debezium.context." + h[0]
+			r.context = append(r.context, topic.Header{Key: key, Value: []byte(h[1])})
+			r.typed = append(r.typed, transform.Header{Key: key, Raw: []byte(h[1])})
+		}
+	}
+	return r, nil
+}
+
+// planFor returns the plan of a table version, compiled at its first change. The plan of an older version goes.
+func (r *recorder) planFor(t *schema.Table) (*tablePlan, error) {
+	if t == r.last {
+		return r.plan, nil
+	}
+	p := r.plans[t]
+	if p == nil {
+		var err error
+		if p, err = r.compile(t); err != nil {
+			return nil, fmt.Errorf("compile table %q: %w", t.ID, err)
+		}
+		if old := r.latest[t.ID]; old != nil {
+			delete(r.plans, old)
+		}
+		r.plans[t], r.latest[t.ID] = p, t
+	}
+	r.last, r.plan = t, p
+	return p, nil
+}
+
+func (r *recorder) compile(t *schema.Table) (*tablePlan, error) {
+	names := r.o.Topics
+	p := &tablePlan{topic: names.Data(t.ID)}
+	p.routed = p.topic
+	if !r.lazy {
+		p.routed = r.o.Chain.Route(p.topic)
+	}
+	if len(t.Key) > 0 {
+		p.keyType = schema.StructOf(names.Schema(p.topic, "Key"), false, t.Key)
+		var err error
+		if p.key, err = r.o.Key.Compile(p.keyType); err != nil {
+			return nil, err
+		}
+	}
+	p.envelope = &Envelope{
+		Table: t, Source: r.o.Source,
+		Type: envelopeType(names.Schema(p.topic, "Envelope"), names.Schema(p.topic, "Value"), t, r.source),
+	}
+	var err error
+	p.value, err = r.format.CompileEnvelope(p.envelope)
+	return p, err
+}
+
+// add makes the records of one change.
+func (r *recorder) add(b *change.Batch, c *change.Change, now int64) error {
+	if r.skipped(b, c) {
+		r.stats.filtered.Add(1)
+		return nil
+	}
+	p, err := r.planFor(c.Table)
+	if err != nil {
+		return err
+	}
+	if c.Op == change.Update && c.OldKey.Present() && c.Key.Present() && !b.Equal(c.OldKey, c.Key) {
+		return r.addKeyChange(p, b, c, now)
+	}
+	return r.addEvent(p, b, c, nil, now)
+}
+
+// skipped says whether configuration leaves the change out.
+func (r *recorder) skipped(b *change.Batch, c *change.Change) bool {
+	if c.Snapshot != change.NoSnapshot {
+		return false
+	}
+	if r.o.Skip[c.Op] && !(c.Op == change.Update && c.OldKey.Present() && !b.Equal(c.OldKey, c.Key)) {
+		return true
+	}
+	return r.o.SkipUnchanged && c.Op == change.Update && c.Before.Present() && b.Equal(c.Before, c.After)
+}
+
+// addKeyChange makes delete, tombstone and create of an update of the key, each with the other key in a header.
+func (r *recorder) addKeyChange(p *tablePlan, b *change.Batch, c *change.Change, now int64) error {
+	d, n := *c, *c
+	d.Op, d.Key, d.After, d.OldKey = change.Delete, c.OldKey, change.Row{}, change.Row{}
+	n.Op, n.Before, n.OldKey = change.Create, change.Row{}, change.Row{}
+	if !r.o.Skip[change.Delete] {
+		h := transform.Header{Key: "__debezium.newkey", Type: p.keyType, Value: r.key(p, b, c.Key)}
+		if err := r.addEvent(p, b, &d, &h, now); err != nil {
+			return err
+		}
+	}
+	if r.o.Skip[change.Create] {
+		return nil
+	}
+	h := transform.Header{Key: "__debezium.oldkey", Type: p.keyType, Value: r.key(p, b, c.OldKey)}
+	return r.addEvent(p, b, &n, &h, now)
+}
+
+// key makes the key struct of a row.
+func (r *recorder) key(p *tablePlan, b *change.Batch, key change.Row) change.Value {
+	if p.key == nil || !key.Present() {
+		return change.NullValue()
+	}
+	columns := p.envelope.Table.Key
+	for i := range columns {
+		if v := b.At(key, i); v.IsNull() || v.Kind() == change.Unavailable {
+			b.Set(key, i, settled(b, v, &columns[i]))
+		}
+	}
+	return b.Run(change.Struct, key)
+}
+
+// addEvent makes the record of one event, and its tombstone.
+func (r *recorder) addEvent(p *tablePlan, b *change.Batch, c *change.Change, first *transform.Header, now int64) error {
+	tombstone := c.Op == change.Delete && r.o.Tombstones
+	if r.lazy {
+		return r.addTransformed(p, b, c, first, tombstone, now)
+	}
+	headers, err := r.headers(b, first)
+	if err != nil {
+		return err
+	}
+	rec := topic.Record{Topic: p.routed, Partition: topic.AnyPartition, Headers: headers}
+	if p.key != nil && c.Key.Present() {
+		if rec.Key, err = r.encode(p.key, b, r.key(p, b, c.Key)); err != nil {
+			return fmt.Errorf("encode key of table %q: %w", c.Table.ID, err)
+		}
+	}
+	mark := len(r.arena)
+	out, err := p.value.AppendValue(r.arena, b, c, now)
+	if err != nil {
+		return fmt.Errorf("encode row of table %q: %w", c.Table.ID, err)
+	}
+	r.arena = out
+	rec.Value = topic.Data{Head: p.value.Head(), Body: r.arena[mark:len(r.arena):len(r.arena)]}
+	r.out = append(r.out, rec)
+	if tombstone {
+		rec.Value = topic.Data{}
+		r.out = append(r.out, rec)
+	}
+	r.stats.count(c.Op)
+	return nil
+}
+
+// encode appends a value to the arena. Earlier spans stay good when the arena moves.
+func (r *recorder) encode(e Encoder, b *change.Batch, v change.Value) (topic.Data, error) {
+	mark := len(r.arena)
+	out, ok, err := e.Append(r.arena, b, v)
+	if err != nil || !ok {
+		return topic.Data{}, err
+	}
+	r.arena = out
+	return topic.Data{Head: e.Head(), Body: out[mark:len(out):len(out)]}, nil
+}
+
+// headers are the context headers, after first where there is one.
+func (r *recorder) headers(b *change.Batch, first *transform.Header) ([]topic.Header, error) {
+	if first == nil {
+		return r.context, nil
+	}
+	h, err := r.header(b, first)
+	if err != nil {
+		return nil, err
+	}
+	return append([]topic.Header{h}, r.context...), nil
+}
+
+func (r *recorder) header(b *change.Batch, h *transform.Header) (topic.Header, error) {
+	if h.Type == nil {
+		return topic.Header{Key: h.Key, Value: h.Raw}, nil
+	}
+	value, err := r.o.Header.AppendHeader(nil, h.Type, b, h.Value)
+	if err != nil {
+		return topic.Header{}, fmt.Errorf("encode header %q: %w", h.Key, err)
+	}
+	return topic.Header{Key: h.Key, Value: value}, nil
+}
+
+// addTransformed runs the chain over the event and over its tombstone. The tombstone begins with the headers that the
+// event ended with: in the original both share one object.
+func (r *recorder) addTransformed(p *tablePlan, b *change.Batch, c *change.Change, first *transform.Header, tombstone bool, now int64) error {
+	rec := transform.Record{Topic: p.topic, Partition: topic.AnyPartition, Data: b, Headers: r.typed}
+	if first != nil {
+		rec.Headers = append([]transform.Header{*first}, r.typed...)
+	}
+	if c.Key.Present() {
+		rec.KeyType = p.keyType
+		rec.Key = r.key(p, b, c.Key)
+	}
+	rec.ValueType = p.envelope.Type
+	rec.Lazy = func(rec *transform.Record) error {
+		rec.Value = p.envelope.Build(b, c, now)
+		return nil
+	}
+	dead := rec
+	keep, err := r.o.Chain.Apply(&rec)
+	if err != nil {
+		return fmt.Errorf("transform event of table %q: %w", c.Table.ID, err)
+	}
+	if keep {
+		if err := r.addTyped(p, b, c, &rec, now); err != nil {
+			return err
+		}
+		dead.Headers = rec.Headers
+	} else {
+		r.stats.filtered.Add(1)
+	}
+	if !tombstone {
+		return nil
+	}
+	dead.ValueType, dead.Value, dead.Lazy = nil, change.NullValue(), nil
+	if keep, err = r.o.Chain.Apply(&dead); err != nil {
+		return fmt.Errorf("transform tombstone of table %q: %w", c.Table.ID, err)
+	}
+	if !keep {
+		return nil
+	}
+	dead.Touched = true
+	return r.addTyped(p, b, nil, &dead, now)
+}
+
+// addTyped encodes a record that went through transforms: by the plan of its table where they left it alone.
+func (r *recorder) addTyped(p *tablePlan, b *change.Batch, c *change.Change, rec *transform.Record, now int64) error {
+	out := topic.Record{Topic: rec.Topic, Partition: rec.Partition}
+	for i := range rec.Headers {
+		h, err := r.header(b, &rec.Headers[i])
+		if err != nil {
+			return err
+		}
+		out.Headers = append(out.Headers, h)
+	}
+	var err error
+	if out.Key, err = r.typedData(r.o.Key, b, rec.KeyType, rec.Key); err != nil {
+		return fmt.Errorf("encode key for topic %q: %w", rec.Topic, err)
+	}
+	if rec.Touched {
+		out.Value, err = r.typedData(r.o.Value, b, rec.ValueType, rec.Value)
+	} else {
+		mark := len(r.arena)
+		if r.arena, err = p.value.AppendValue(r.arena, b, c, now); err == nil {
+			out.Value = topic.Data{Head: p.value.Head(), Body: r.arena[mark:len(r.arena):len(r.arena)]}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("encode value for topic %q: %w", rec.Topic, err)
+	}
+	r.out = append(r.out, out)
+	if c != nil {
+		r.stats.count(c.Op)
+	}
+	return nil
+}
+
+func (r *recorder) typedData(f Format, b *change.Batch, t *schema.Type, v change.Value) (topic.Data, error) {
+	if t == nil && v.IsNull() {
+		return topic.Data{}, nil
+	}
+	e, err := f.Compile(t)
+	if err != nil {
+		return topic.Data{}, err
+	}
+	return r.encode(e, b, v)
+}
