@@ -107,6 +107,9 @@ func goTemplate(java string, groups int) (template, reason string) {
 			if i+1 == len(java) || java[i+1] < '0' || java[i+1] > '9' {
 				return "", "Illegal group reference"
 			}
+			if int(java[i+1]-'0') > groups {
+				return "", "No group " + java[i+1:i+2]
+			}
 			n := 1
 			for g := int(java[i+1] - '0'); i+n+1 < len(java) && java[i+n+1] >= '0' && java[i+n+1] <= '9'; n++ {
 				if g = g*10 + int(java[i+n+1]-'0'); g > groups {

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package json is Kafka Connect's JsonConverter in both directions, equal to it byte for byte.
+//
+// Its main types are Format, which compiles schemas into encoders, and Decoder, which makes typed records of stored
+// ones. Both work from plans: an encoder is a tree of nodes with the member prefixes ({"id":, ,"name":), defaults and
+// fallbacks already in their JSON form, and the encoder of an envelope has the constant parts of the source block folded
+// into the text between the few values that vary. A decode plan expects the members of a struct in the schema's order,
+// as every converter writes them, and looks names up only where they are not. Neither direction allocates per record
+// once its buffers have grown.
+//
+// With schemas the part before the payload, {"schema":…,"payload":, is a topic.Head, interned per Format: the log stores
+// it once, and a Decoder keeps its plan by the Head's pointer. Schemas and plans are immutable. A Format is safe for
+// concurrent use; a Decoder has scratch space and belongs to one goroutine.
+package json
+
+import (
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/cespare/xxhash/v2"
+
+	"freshet/change"
+	"freshet/config"
+	"freshet/emitter"
+	"freshet/emitter/topic"
+	"freshet/schema"
+)
+
+// The values of Options.DecimalFormat.
+const (
+	Base64  = "BASE64"
+	Numeric = "NUMERIC"
+)
+
+// Options are the settings of a converter. ParseOptions has the defaults of Kafka.
+type Options struct {
+	// SchemasEnable wraps every payload into {"schema":…,"payload":…}, and expects that on reading.
+	SchemasEnable bool
+	// DecimalFormat is Base64 (also for "") or Numeric. Reading accepts both whatever it is.
+	DecimalFormat string
+	// ReplaceNullWithDefault writes and reads null as the schema's default, where there is one.
+	ReplaceNullWithDefault bool
+}
+
+func (o Options) numeric() bool { return o.DecimalFormat == Numeric }
+
+var definition = config.Def{Keys: []config.Key{
+	{
+		Name: "schemas.enable", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.High, Group: "Schemas",
+		Doc: "Write each key and value with its schema, and expect one when reading.",
+	},
+	{
+		Name: "schemas.cache.size", Type: config.Int, Default: "1000", HasDefault: true, Importance: config.High, Group: "Schemas",
+		Doc: "Accepted for compatibility: plans are kept for some thousand schemas whatever it says.",
+	},
+	{
+		Name: "schema.content", Type: config.String, Default: "", HasDefault: true, Importance: config.High, Group: "Schemas",
+		Doc: "Schema text to read bare payloads with.", Later: "send the schema with each record, or set schemas.enable=false",
+	},
+	{
+		Name: "decimal.format", Type: config.String, Default: Base64, HasDefault: true, Importance: config.Low, Group: "Serialization",
+		Doc:         "How decimals are written: BASE64 (unscaled bytes) or NUMERIC (a JSON number). Both are read.",
+		Recommended: []string{Base64, Numeric}, Check: checkDecimalFormat,
+	},
+	{
+		Name: "replace.null.with.default", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low, Group: "Serialization",
+		Doc: "Write and read null as the default of its schema. Rows of a complete change event keep their nulls when read.",
+	},
+	{
+		Name: "converter.type", Type: config.String, Default: "", HasDefault: true, Importance: config.Low,
+		Doc: "Whether keys, values or headers are converted. Given by the worker.",
+	},
+}}
+
+func checkDecimalFormat(value string, _ config.Values) string {
+	if strings.EqualFold(value, Base64) || strings.EqualFold(value, Numeric) {
+		return ""
+	}
+	return "String must be one of (case insensitive): NUMERIC, BASE64"
+}
+
+// Plugin describes the converter.
+func Plugin() config.Plugin {
+	return config.Plugin{
+		Name: "json", Class: "org.apache.kafka.connect.json.JsonConverter", Kind: "converter", Version: "4.1.1", Def: definition,
+	}
+}
+
+// ParseOptions reads a converter's properties, given without the prefix key.converter. or value.converter. of theirs.
+func ParseOptions(properties map[string]string) (Options, error) {
+	v, problems := definition.Parse(properties)
+	var errs []error
+	for _, p := range config.Errors(problems) {
+		errs = append(errs, p)
+	}
+	if len(errs) > 0 {
+		return Options{}, errors.Join(errs...)
+	}
+	return Options{
+		SchemasEnable:          v.Bool("schemas.enable"),
+		DecimalFormat:          strings.ToUpper(strings.TrimSpace(v.Get("decimal.format"))),
+		ReplaceNullWithDefault: v.Bool("replace.null.with.default"),
+	}, nil
+}
+
+// Format compiles schemas into encoders. It keeps one encoder per *schema.Type and one Head per content for as long as
+// it lives itself.
+type Format struct {
+	options  Options
+	encoders sync.Map // *schema.Type → *encoder
+	heads    sync.Map // string → *topic.Head
+}
+
+var _ emitter.RowFormat = (*Format)(nil)
+
+// New makes a Format.
+func New(o Options) *Format { return &Format{options: o} }
+
+// Compile makes the encoder of a schema; t nil is the one of schemaless values.
+func (f *Format) Compile(t *schema.Type) (emitter.Encoder, error) {
+	if e, ok := f.encoders.Load(t); ok {
+		return e.(*encoder), nil
+	}
+	n, err := compile(t, f.options)
+	if err != nil {
+		return nil, err
+	}
+	e := &encoder{node: n, schemaless: t == nil}
+	if e.head, err = f.head(t); err != nil {
+		return nil, err
+	}
+	kept, _ := f.encoders.LoadOrStore(t, e)
+	return kept.(*encoder), nil
+}
+
+// head is the Head of a schema, nil where schemas are off.
+func (f *Format) head(t *schema.Type) (*topic.Head, error) {
+	if !f.options.SchemasEnable {
+		return nil, nil
+	}
+	text, err := appendSchema([]byte(`{"schema":`), t, f.options)
+	if err != nil {
+		return nil, err
+	}
+	text = append(text, `,"payload":`...)
+	if h, ok := f.heads.Load(string(text)); ok {
+		return h.(*topic.Head), nil
+	}
+	h, _ := f.heads.LoadOrStore(string(text), &topic.Head{ID: xxhash.Sum64(text), Bytes: text})
+	return h.(*topic.Head), nil
+}
+
+// encoder is the emitter.Encoder of one schema.
+type encoder struct {
+	node       node
+	head       *topic.Head
+	schemaless bool
+}
+
+// Head is {"schema":…,"payload": or nil.
+func (e *encoder) Head() *topic.Head { return e.head }
+
+// Append appends the payload, and the brace that ends the object begun by the head. Only null without a schema is null
+// bytes; null with one is written out.
+func (e *encoder) Append(dst []byte, b *change.Batch, v change.Value) ([]byte, bool, error) {
+	if e.schemaless && v.IsNull() {
+		return dst, false, nil
+	}
+	dst, err := e.node.append(dst, b, v)
+	if err != nil {
+		return dst, false, err
+	}
+	if e.head != nil {
+		dst = append(dst, '}')
+	}
+	return dst, true, nil
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package emitter_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"freshet/change"
+	"freshet/emitter"
+	"freshet/emitter/topic"
+	"freshet/schema"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func oneColumnTable() *schema.Table {
+	c := []schema.Column{{Name: "id", Type: &schema.Type{Kind: schema.Int64}}}
+	return &schema.Table{ID: schema.ID{Catalog: "db", Schema: "public", Name: "t"}, Key: c, Columns: c}
+}
+
+func plainOptions() emitter.Options {
+	return emitter.Options{MarkKey: "m", Topics: emitter.TopicNames{Prefix: "p"}, Key: plainFormat{}, Value: plainFormat{}}
+}
+
+func TestPipelineKeepsOrderAndCommitsInOrder(t *testing.T) {
+	r := &scriptReader{table: oneColumnTable(), batches: 50, size: 7, end: io.EOF}
+	l := newFakeLog()
+	p := emitter.NewPipeline(r, l, plainOptions())
+	require.NoError(t, p.Run(t.Context()))
+	require.NoError(t, l.Close(t.Context()))
+
+	want := 0
+	for i, u := range l.appended() {
+		require.Equal(t, topic.Mark{Key: "m", Value: strconv.Itoa(i + 1)}, u.Mark)
+		for _, rec := range u.Records {
+			require.Equal(t, "p.public.t", rec.Topic)
+			require.Equal(t, strconv.Itoa(want), string(rec.Key.Body))
+			want++
+		}
+	}
+	require.Equal(t, 350, want)
+	var positions []change.Position
+	for i := range 50 {
+		positions = append(positions, change.Position(strconv.Itoa(i+1)))
+	}
+	require.Equal(t, positions, r.positions())
+	require.EqualValues(t, 350, p.Stats().Counts().Durable)
+}
+
+// I2: nothing is confirmed to the source before the log has it.
+func TestPipelineConfirmsOnlyWhatIsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &scriptReader{table: oneColumnTable(), batches: 3, size: 1}
+		l := newFakeLog()
+		l.release = make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- emitter.NewPipeline(r, l, plainOptions()).Run(ctx) }()
+		synctest.Wait()
+		require.Len(t, l.appended(), 3)
+		require.Empty(t, r.positions())
+		l.release <- struct{}{}
+		synctest.Wait()
+		require.Equal(t, []change.Position{"1"}, r.positions())
+		cancel() // what was read is still made durable
+		l.release <- struct{}{}
+		l.release <- struct{}{}
+		require.NoError(t, <-ended)
+		require.Equal(t, []change.Position{"1", "2", "3"}, r.positions())
+		require.NoError(t, l.Close(t.Context()))
+	})
+}
+
+func TestPipelineStopsWhenDrainingTakesTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &scriptReader{table: oneColumnTable(), batches: 1, size: 1}
+		l := newFakeLog()
+		l.release = make(chan struct{})
+		o := plainOptions()
+		o.DrainTimeout = 3 * time.Second
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- emitter.NewPipeline(r, l, o).Run(ctx) }()
+		synctest.Wait()
+		cancel()
+		go func() { // the log is slower than the deadline, but calls done in the end
+			<-time.After(5 * time.Second)
+			l.release <- struct{}{}
+		}()
+		require.ErrorContains(t, <-ended, "drain after stop: not done within 3s")
+		require.NoError(t, l.Close(t.Context()))
+	})
+}
+
+// I3: after a failed unit no later one is confirmed.
+func TestPipelineEndsWithTheLogsError(t *testing.T) {
+	full := errors.New("no space left")
+	r := &scriptReader{table: oneColumnTable(), batches: 20, size: 1}
+	l := newFakeLog()
+	l.failAt, l.err = 3, full
+	err := emitter.NewPipeline(r, l, plainOptions()).Run(t.Context())
+	require.ErrorIs(t, err, full)
+	require.Equal(t, []change.Position{"1", "2"}, r.positions())
+	require.NoError(t, l.Close(t.Context()))
+}
+
+func TestPipelineEndsWithTheReadersError(t *testing.T) {
+	lost := errors.New("connection lost")
+	r := &scriptReader{table: oneColumnTable(), batches: 2, size: 1, end: lost}
+	l := newFakeLog()
+	require.ErrorIs(t, emitter.NewPipeline(r, l, plainOptions()).Run(t.Context()), lost)
+	require.NoError(t, l.Close(t.Context()))
+}
+
+func TestPipelineEventFailure(t *testing.T) {
+	bad := errors.New("bad value")
+	for _, c := range []struct {
+		mode    string
+		records int
+		failed  bool
+	}{{"fail", 0, true}, {"warn", 4, false}, {"skip", 4, false}, {"ignore", 4, false}} {
+		t.Run(c.mode, func(t *testing.T) {
+			o := plainOptions()
+			o.OnEventFailure = c.mode
+			o.Value = plainFormat{fail: func(n int64) error {
+				if n == 2 {
+					return bad
+				}
+				return nil
+			}}
+			r := &scriptReader{table: oneColumnTable(), batches: 1, size: 5, end: io.EOF}
+			l := newFakeLog()
+			p := emitter.NewPipeline(r, l, o)
+			err := p.Run(t.Context())
+			require.NoError(t, l.Close(t.Context()))
+			if c.failed {
+				require.ErrorIs(t, err, bad)
+				var retriable interface{ Retriable() bool }
+				require.ErrorAs(t, err, &retriable)
+				require.False(t, retriable.Retriable())
+				require.Empty(t, l.appended())
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, l.appended()[0].Records, c.records)
+			require.EqualValues(t, 1, p.Stats().Counts().Failed) // I5
+		})
+	}
+}
