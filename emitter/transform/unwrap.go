@@ -35,9 +35,9 @@ var unwrapKind = kind{
 			{Name: "add.headers", Type: config.List, Importance: config.Low, Doc: "Metadata to copy into headers, written as for add.fields."},
 			{Name: "add.headers.prefix", Type: config.String, Default: "__", HasDefault: true, Importance: config.Low, Doc: "Put before the names of added headers."},
 			{Name: "route.by.field", Type: config.String, Importance: config.Low, Doc: "Text column whose value becomes the topic."},
-			{Name: "drop.fields.header.name", Type: config.String, Importance: config.Low, Doc: "Header that lists fields to leave out.", Later: "drop.fields"},
-			{Name: "drop.fields.from.key", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low, Doc: "Leave them out of the key, too.", Later: "drop.fields"},
-			{Name: "drop.fields.keep.schema.compatible", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low, Doc: "Leave out optional fields only.", Later: "drop.fields"},
+			{Name: "drop.fields.header.name", Type: config.String, Importance: config.Low, Doc: "Header that lists fields to leave out."},
+			{Name: "drop.fields.from.key", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low, Doc: "Leave them out of the key, too."},
+			{Name: "drop.fields.keep.schema.compatible", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low, Doc: "Leave out optional fields only."},
 			{Name: "replace.null.with.default", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low, Doc: "Write a field's default for a null."},
 		}},
 	},
@@ -47,6 +47,10 @@ var unwrapKind = kind{
 			nullsToDefaults: v.Bool("replace.null.with.default"), headerPrefix: v.Get("add.headers.prefix"),
 			fields: references(v.List("add.fields"), v.Get("add.fields.prefix")),
 			shapes: map[shapeKey]*unwrapShape{},
+			drop: dropFields{
+				header: v.Get("drop.fields.header.name"), fromKey: v.Bool("drop.fields.from.key"),
+				optionalOnly: v.Bool("drop.fields.keep.schema.compatible"), types: map[dropKey]*dropped{},
+			},
 		}
 		t.headers = references(v.List("add.headers"), t.headerPrefix)
 		return t, nil
@@ -61,6 +65,7 @@ type unwrap struct {
 	routeBy         string
 	nullsToDefaults bool
 	shapes          map[shapeKey]*unwrapShape
+	drop            dropFields
 }
 
 // reference names a piece of metadata and what it is to be called. Block is "" for a field of the envelope itself.
@@ -149,7 +154,7 @@ func (t *unwrap) Apply(r *Record) (bool, error) {
 		}
 	}
 	t.flatten(r, shape, env, op == change.Delete)
-	return true, nil
+	return true, t.drop.apply(r)
 }
 
 // tombstone says whether a tombstone passes, and gives it the op header as the original does.
