@@ -78,6 +78,9 @@ type Key struct {
 	Aliases []string
 	// Recommended values, for validation answers.
 	Recommended []string
+	// Show is the value as it may be shown where a part of it may be secret, such as a password in a URL; nil shows it as it
+	// is. Values of type Password are never shown.
+	Show func(value string) string
 }
 
 // Width is the width of a property's field in forms.
@@ -265,8 +268,11 @@ func (d *Def) notAllowed(k *Key) string {
 
 // problem words a refusal. An empty reason means that a required value is missing.
 func (d *Def) problem(k *Key, name, value, reason string) Problem {
-	if k.Type == Password {
+	switch {
+	case k.Type == Password:
 		value = Secret(value).String()
+	case k.Show != nil:
+		value = k.Show(value)
 	}
 	switch {
 	case d.Style == DebeziumStyle:
