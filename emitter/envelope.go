@@ -83,10 +83,13 @@ func settled(b *change.Batch, v change.Value, c *schema.Column) change.Value {
 	if v.Kind() == change.Unavailable {
 		v = b.AppendLiteral(c.Unavailable, c.Type)
 	}
-	if v.IsNull() && !c.Type.Optional && c.Type.Default == nil {
-		v = b.AppendLiteral(c.Fallback, c.Type)
+	if !v.IsNull() || c.Type.Optional {
+		return v
 	}
-	return v
+	if c.Type.Default != nil {
+		return b.AppendLiteral(c.Type.Default, c.Type)
+	}
+	return b.AppendLiteral(c.Fallback, c.Type)
 }
 
 func (e *Envelope) source(b *change.Batch, c *change.Change) change.Value {

@@ -87,7 +87,7 @@ func (r *recorder) compile(t *schema.Table) (*tablePlan, error) {
 	if !r.lazy {
 		p.routed = r.o.Chain.Route(p.topic)
 	}
-	if len(t.Key) > 0 {
+	if t.Key != nil {
 		p.keyType = schema.StructOf(names.Schema(p.topic, "Key"), false, t.Key)
 		var err error
 		if p.key, err = r.o.Key.Compile(p.keyType); err != nil {

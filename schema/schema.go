@@ -132,7 +132,8 @@ func QuoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, 
 // Table is one immutable version of a captured table.
 type Table struct {
 	ID ID
-	// Key is what the record key holds, in order; empty for a table without a key. Rows of Change.Key follow it. Its
+	// Key is what the record key holds, in order; nil for a table without a key, and empty but not nil for one whose key
+	// has no column that can be shown. Rows of Change.Key follow it. Its
 	// types differ from those in Columns where column rules (masks, propagated types) apply to values only.
 	Key []Column
 	// Columns is what before and after hold, in order. Rows of Change.Before and Change.After follow it.

@@ -61,8 +61,8 @@ func appendJavaFloat(dst []byte, f float64, size int) []byte {
 	return append(dst, exp...)
 }
 
-// appendNonFinite appends Java's text of any float, as it is printed outside of JSON.
-func appendNonFinite(dst []byte, f float64, size int) []byte {
+// appendFloatText is the same without quotes around NaN and the infinities, as floats are told outside of JSON.
+func appendFloatText(dst []byte, f float64, size int) []byte {
 	mark := len(dst)
 	dst = appendFloat(dst, f, size)
 	if dst[mark] == '"' {
@@ -137,7 +137,8 @@ func unscaledDigits(buf *[decimalLimbs*20 + 1]byte, unscaled []byte) (digits []b
 			used--
 		}
 		if used <= 1 {
-			text := strconv.AppendUint(buf[:0:20], limbs[0], 10)
+			var first [20]byte
+			text := strconv.AppendUint(first[:0], limbs[0], 10)
 			i -= copy(buf[i-len(text):i], text)
 			return buf[i:], negative
 		}
