@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strconv"
+	"strings"
+
+	"freshet/config"
+)
+
+// definition declares every property of the connector, in the order of the original's validation answers.
+func definition() config.Def {
+	keys := slices.Concat(
+		grouped("Postgres", connectionKeys()),
+		grouped("Connector", connectorKeys()),
+		grouped("Events", eventKeys()),
+		grouped("Connector", unlistedKeys()),
+	)
+	return config.Def{Keys: keys, Style: config.DebeziumStyle}
+}
+
+func grouped(group string, keys []config.Key) []config.Key {
+	for i := range keys {
+		keys[i].Group = group
+	}
+	return keys
+}
+
+// The checks below return the reason in the original's words, "" where the value is fine.
+
+var (
+	topicPrefixPattern = regexp.MustCompile(`^[a-zA-Z0-9_.\-]+$`)
+	slotNamePattern    = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
+	keyColumnsFormat   = `^\s*([^:]+):([^:,]+(,[^:,]+)*)\s*$`
+	keyColumnsPattern  = regexp.MustCompile(keyColumnsFormat)
+)
+
+func checkTopicPrefix(value string, _ config.Values) string {
+	if topicPrefixPattern.MatchString(value) {
+		return ""
+	}
+	return value + " has invalid format (only the underscore, hyphen, dot and alphanumeric characters are allowed)"
+}
+
+func checkSlotName(value string, _ config.Values) string {
+	if slotNamePattern.MatchString(value) {
+		return ""
+	}
+	return "Valid replication slot name must contain only digits, lowercase characters and underscores with length <= 63"
+}
+
+// positive and nonNegative repeat the refusal of what is not a number, as the original does.
+func positive(value string, _ config.Values) string {
+	if n, err := strconv.ParseInt(value, 10, 64); err != nil || n <= 0 {
+		return "A positive, non-zero integer value is expected"
+	}
+	return ""
+}
+
+func nonNegative(value string, _ config.Values) string {
+	if n, err := strconv.ParseInt(value, 10, 64); err != nil || n < 0 {
+		return "An non-negative integer is expected"
+	}
+	return ""
+}
+
+// booleanText is a second check of the same kind: the original says it twice.
+func booleanText(value string, _ config.Values) string {
+	if strings.EqualFold(value, "true") || strings.EqualFold(value, "false") {
+		return ""
+	}
+	return "Either 'true' or 'false' is expected"
+}
+
+func checkQueueSize(value string, all config.Values) string {
+	switch n, err := strconv.ParseInt(value, 10, 64); {
+	case err != nil:
+		return ""
+	case n <= 0:
+		return "A positive queue size is required"
+	case n <= all.Int("max.batch.size"):
+		return "Must be larger than the maximum batch size"
+	}
+	return ""
+}
+
+func checkOperations(value string, _ config.Values) string {
+	ops := config.SplitList(value)
+	for _, op := range ops {
+		switch strings.ToLower(op) {
+		case "c", "u", "d", "t", "r":
+		case "none":
+			if len(ops) > 1 {
+				return `"none" cannot be specified with other skipped operations`
+			}
+		default:
+			return "Invalid operation"
+		}
+	}
+	return ""
+}
+
+func checkRegexps(value string, _ config.Values) string {
+	for _, expr := range config.SplitList(value) {
+		if _, err := compileFilter(expr); err != nil {
+			return "A comma-separated list of valid regular expressions is expected, but " + regexpReason(expr, err)
+		}
+	}
+	return ""
+}
+
+// exclusive refuses a list that is given beside its counterpart.
+func exclusive(include string) func(string, config.Values) string {
+	return func(value string, all config.Values) string {
+		if value != "" && all.Get(include) != "" {
+			return fmt.Sprintf("%q is already specified", include)
+		}
+		return checkRegexps(value, all)
+	}
+}
+
+// regexpReason words what is wrong with an expression, in Java's words where it is the same fault.
+func regexpReason(expr string, err error) string {
+	var e *syntax.Error
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	switch e.Code {
+	case syntax.ErrMissingParen:
+		return fmt.Sprintf("Unclosed group near index %d\n%s", len(expr), expr)
+	case syntax.ErrUnexpectedParen:
+		return fmt.Sprintf("Unmatched closing ')'\n%s", expr)
+	case syntax.ErrMissingBracket:
+		return fmt.Sprintf("Unclosed character class near index %d\n%s", len(expr)-1, expr)
+	case syntax.ErrInvalidPerlOp:
+		return fmt.Sprintf("look-around (%s) is not served; list the names, or use the other of the include and exclude lists\n%s", e.Expr, expr)
+	}
+	return fmt.Sprintf("%s: %s\n%s", e.Code, e.Expr, expr)
+}
+
+func checkIdentityRules(value string, _ config.Values) string {
+	if _, err := parseIdentityRules(config.SplitList(value)); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func checkKeyColumns(value string, _ config.Values) string {
+	for _, rule := range strings.Split(value, ";") {
+		if rule != "" && !keyColumnsPattern.MatchString(rule) {
+			return fmt.Sprintf("%s has an invalid format (expecting '%s')", rule, keyColumnsFormat)
+		}
+	}
+	return ""
+}
+
+func checkPlaceholder(value string, _ config.Values) string {
+	if digits, ok := strings.CutPrefix(value, "hex:"); ok {
+		if _, err := hex.DecodeString(digits); err != nil {
+			return "hexadecimal digits are expected after hex:"
+		}
+	}
+	return ""
+}
+
+func checkNotificationTopic(value string, all config.Values) string {
+	sink := slices.ContainsFunc(all.List("notification.enabled.channels"), func(c string) bool { return strings.EqualFold(c, "sink") })
+	if sink && value == "" {
+		return "Notification topic name must be provided when kafka notification channel is enabled"
+	}
+	return ""
+}
+
+// selectOverrides is the prefix of the properties with the statements of snapshot.select.statement.overrides.
+const selectOverrides = "snapshot.select.statement.overrides"
+
+func checkSelectOverrides(value string, all config.Values) string {
+	for _, table := range config.SplitList(value) {
+		if name := selectOverrides + "." + table; strings.TrimSpace(all.Get(name)) == "" {
+			return fmt.Sprintf("the property %q with the statement is missing", name)
+		}
+	}
+	return ""
+}

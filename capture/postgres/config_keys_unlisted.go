@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"regexp"
+
+	"freshet/config"
+)
+
+// unlistedKeys are the properties that work but that validation answers do not list.
+func unlistedKeys() []config.Key {
+	return []config.Key{
+		{
+			Name: "topic.delimiter", Type: config.String, Default: ".", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Stands between the parts of a topic name.",
+		},
+		{
+			Name: "topic.cache.size", Type: config.Int, Default: "10000", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Topic names to keep in memory.",
+			Check:    positive,
+		},
+		{
+			Name: "topic.transaction", Type: config.String, Default: "transaction", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Last part of the topic of transaction metadata.",
+			Later:    "transaction metadata",
+		},
+		{
+			Name: "topic.heartbeat.prefix", Type: config.String, Default: "__debezium-heartbeat", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "First part of the topic of heartbeats.",
+			Later:    "heartbeats",
+		},
+		{
+			Name: "topic.heartbeat.name", Type: config.String, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Whole name of the topic of heartbeats.",
+			Later:    "heartbeats",
+		},
+		{
+			Name: "topic.regex", Type: config.String, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Regular expression of topic names, for naming by regular expression.",
+			Later:    "naming by regular expression",
+		},
+		{
+			Name: "topic.replacement", Type: config.String, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "New topic name, for naming by regular expression.",
+			Later:    "naming by regular expression",
+		},
+		{
+			Name: "topic.key.enforce.uniqueness", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Adds the table to the key, for naming by regular expression.",
+			Later:    "naming by regular expression",
+		},
+		{
+			Name: "topic.key.field.name", Type: config.String, Default: "__dbz__physicalTableIdentifier", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Key field that holds the table, for naming by regular expression.",
+			Later:    "naming by regular expression",
+		},
+		{
+			Name: "topic.key.field.regex", Type: config.String, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Regular expression of tables in the key, for naming by regular expression.",
+			Later:    "naming by regular expression",
+		},
+		{
+			Name: "topic.key.field.replacement", Type: config.String, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "New name of tables in the key, for naming by regular expression.",
+			Later:    "naming by regular expression",
+		},
+		{
+			Name: "field.name.adjustment.mode", Type: config.String, Default: "none", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "How column names are made valid for Avro.",
+			Allowed:  []string{"none", "avro_unicode", "avro"},
+		},
+		{
+			Name: "event.converting.failure.handling.mode", Type: config.String, Default: "warn", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "What happens when a value cannot be converted: fail, or emit null with or without a warning.",
+			Allowed:  []string{"warn", "fail", "skip"},
+		},
+		{
+			Name: "skip.messages.without.change", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Leaves out updates that change no captured column; it takes REPLICA IDENTITY FULL.",
+		},
+		{
+			Name: "money.fraction.digits", Type: config.Short, Default: "2", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Digits after the point of money values.",
+			Check:    nonNegative,
+		},
+		{
+			Name: "offset.mismatch.strategy", Type: config.String, Default: "no_validation", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Which position counts where the stored one and the slot's differ.",
+			Later:    "position strategies other than no_validation",
+		},
+		{
+			Name: "read.only", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Never writes to the database.",
+			Later:    "read-only capture",
+		},
+		{
+			Name: "poll.dispatch.interval.ms", Type: config.Long, Default: "0", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Least milliseconds between two batches.",
+			Check:    nonNegative,
+			Ignored:  "batches go out as soon as the log takes them",
+		},
+		{
+			Name: "queue.provider.type", Type: config.String, Default: "memory", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Where changes that were read ahead are kept.",
+			Later:    "queues outside memory",
+		},
+		{
+			Name: "database.include.list", Type: config.List, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Has no meaning: one database is captured.",
+			Ignored:  "the database is named by database.dbname",
+		},
+		{
+			Name: "database.exclude.list", Type: config.List, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Has no meaning: one database is captured.",
+			Ignored:  "the database is named by database.dbname",
+		},
+		{
+			Name: "database.connection.factory.class", Type: config.Class, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Java class that opens connections.",
+			Later:    "a Java class cannot be loaded here",
+		},
+		{
+			Name: "incremental.snapshot.allow.schema.changes", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Allows changes of structure during incremental snapshots.",
+			Later:    "incremental snapshots",
+		},
+		{
+			Name: "signal.file", Type: config.String, Default: "file-signals.txt", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "File whose lines are signals.",
+			Later:    "signals",
+		},
+		{
+			Name: "signal.kafka.topic", Type: config.String, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Topic whose records are signals.",
+			Later:    "signals",
+		},
+		{
+			Name: "signal.kafka.bootstrap.servers", Type: config.String, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Brokers of the signal topic.",
+			Later:    "signals",
+		},
+		{
+			Name: "signal.kafka.groupId", Type: config.String, Default: "kafka-signal", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Consumer group of the signal topic.",
+			Later:    "signals",
+		},
+		{
+			Name: "signal.kafka.poll.timeout.ms", Type: config.Int, Default: "0", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Milliseconds that a look at the signal topic may take.",
+			Later:    "signals",
+		},
+		{
+			Name: "signal.emit.failure.max.retries", Type: config.Int, Default: "0", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "How often writing a watermark is tried again.",
+			Later:    "incremental snapshots",
+		},
+		{
+			Name: "signal.emit.failure.backoff.ms", Type: config.Long, Default: "10000", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Milliseconds between two such tries.",
+			Later:    "incremental snapshots",
+		},
+		{
+			Name: "signal.consumer.<option>", Type: config.String, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Options of the consumer of the signal topic.",
+			Pattern:  regexp.MustCompile(`^signal\.consumer\..+$`),
+			Later:    "signals",
+		},
+		{
+			Name: "snapshot.max.threads.multiplier.<schema>.<table>", Type: config.Int, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Chunks per connection that this table is divided into.",
+			Pattern:  regexp.MustCompile(`^snapshot\.max\.threads\.multiplier\..+$`), Check: positive,
+			Later: "chunks of single tables; set snapshot.max.threads.multiplier for all",
+		},
+		{
+			Name: "snapshot.select.statement.overrides.<schema>.<table>", Type: config.String, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "SELECT that the snapshot of this table reads instead of the whole table; it has to return all columns.",
+			Pattern:  regexp.MustCompile(`^snapshot\.select\.statement\.overrides\..+$`),
+		},
+		{
+			Name: "driver.<option>", Type: config.String, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Options of the JDBC driver.",
+			Pattern:  regexp.MustCompile(`^driver\..+$`),
+			Ignored:  "there is no JDBC driver; see the database.* properties",
+		},
+		{
+			Name: "internal.create.slot.command.timeout", Type: config.Long, Default: "90", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Seconds that creating the slot may take.",
+			Check:    positive,
+			Ignored:  "creating the slot waits for open transactions, and says so",
+		},
+		{
+			Name: "internal.custom.retriable.exception", Type: config.String, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Regular expression of the errors after which a task is opened again.",
+			Later:    "a list of your own of errors that may pass",
+		},
+		{
+			Name: "internal.offset.activity.monitor.interval.ms", Type: config.Long, Default: "600000", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Milliseconds after which a position that does not move is reported.",
+			Ignored:  "the lag is always measured",
+		},
+		{
+			Name: "internal.slot.seek.to.known.offset.on.start", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Former form of offset.mismatch.strategy.",
+			Later:    "position strategies other than no_validation",
+		},
+	}
+}

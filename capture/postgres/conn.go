@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// connectTimeout bounds one attempt to log in, so that a host that swallows packets is an error soon.
+const connectTimeout = 15 * time.Second
+
+// sessionParams are what values depend on. They are set at connect, so that settings of the database or the role
+// (bytea_output=escape, a time zone) change nothing; search_path keeps names in the public schema from being called.
+var sessionParams = map[string]string{
+	"client_encoding":                     "UTF8",
+	"DateStyle":                           "ISO, MDY",
+	"IntervalStyle":                       "postgres",
+	"TimeZone":                            "UTC",
+	"bytea_output":                        "hex",
+	"extra_float_digits":                  "1",
+	"search_path":                         "pg_catalog",
+	"idle_session_timeout":                "0", // since 14; see dial
+	"idle_in_transaction_session_timeout": "0",
+}
+
+// dialer opens connections of one configuration. It is safe for concurrent use.
+type dialer struct {
+	o    *options
+	name string // of the connector, for application_name
+}
+
+// subject names the server for messages.
+func (c dialer) subject() string {
+	return fmt.Sprintf("%s/%s as %q", c.o.address(), c.o.Database, c.o.User)
+}
+
+// connect opens an ordinary connection and runs database.initial.statements on it.
+func (c dialer) connect(ctx context.Context) (*pgconn.PgConn, error) {
+	cfg, err := c.config()
+	if err != nil {
+		return nil, err
+	}
+	cfg.RuntimeParams["statement_timeout"] = strconv.FormatInt(c.o.QueryTimeout.Milliseconds(), 10)
+	conn, err := c.dial(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, sql := range c.o.InitialStatements {
+		if err := conn.Exec(ctx, sql).Close(); err != nil {
+			_ = conn.Close(ctx)
+			return nil, wrapError("run database.initial.statements on", c.subject(), err)
+		}
+	}
+	return conn, nil
+}
+
+// connectReplication opens a connection to a walsender. wire is where its bytes are read once it streams.
+func (c dialer) connectReplication(ctx context.Context) (*pgconn.PgConn, *wire, error) {
+	cfg, err := c.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg.RuntimeParams["replication"] = "database"
+	cfg.RuntimeParams["statement_timeout"] = "0"
+	var w *wire
+	cfg.BuildFrontend = func(r io.Reader, out io.Writer) *pgproto3.Frontend {
+		w = newWire(r)
+		return pgproto3.NewFrontend(w, out)
+	}
+	conn, err := c.dial(ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	w.conn = conn.Conn()
+	return conn, w, nil
+}
+
+// dial logs in. Errors tell host, port, database, user and the next step, and never the password.
+func (c dialer) dial(ctx context.Context, cfg *pgconn.Config) (*pgconn.PgConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	if sqlState(err) == "42704" { // a server before 14 does not know the parameter
+		delete(cfg.RuntimeParams, "idle_session_timeout")
+		conn, err = pgconn.ConnectConfig(ctx, cfg)
+	}
+	if err == nil {
+		return conn, nil
+	}
+	return nil, c.dialError(err)
+}
+
+// dialError adds what to do to an error of logging in.
+func (c dialer) dialError(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	// The driver's connect error repeats host, user and database; its cause says enough.
+	cause := err
+	var pg *pgconn.PgError
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &pg):
+		cause = pg
+	case errors.As(err, &dns):
+		cause = dns
+	case errors.As(err, &op):
+		cause = op
+	}
+	e, ok := wrapError("connect to", c.subject(), &hiddenError{cause, c.o.Password}).(*Error)
+	if !ok {
+		return err
+	}
+	switch {
+	case e.Hint != "":
+	case dns != nil && dns.IsNotFound:
+		e.Hint = "check database.hostname"
+	case pg == nil && op != nil || errors.Is(err, context.DeadlineExceeded):
+		e.Hint = "check that the hostname and port are correct and that the server is accepting TCP/IP connections"
+	case pg == nil:
+		e.Hint = "check database.sslmode and the certificates"
+	}
+	return e
+}
+
+// config makes the driver's configuration. What the environment and ~/.pgpass say is replaced.
+func (c dialer) config() (*pgconn.Config, error) {
+	o := c.o
+	cfg, err := pgconn.ParseConfig("host=" + quoteConn(o.Hostname) + " user=x port=" + strconv.Itoa(o.Port) + " sslmode=disable passfile=''")
+	if err != nil {
+		return nil, permanentf("connect to", c.subject(), "check database.hostname and database.port", "%w", err)
+	}
+	cfg.Host, cfg.Port = o.Hostname, uint16(o.Port)
+	cfg.Database, cfg.User, cfg.Password = o.Database, o.User, o.Password.Reveal()
+	cfg.ConnectTimeout, cfg.ValidateConnect = connectTimeout, nil
+	cfg.RuntimeParams = map[string]string{"application_name": "freshet:" + c.name}
+	for k, v := range sessionParams {
+		cfg.RuntimeParams[k] = v
+	}
+	tcp := &net.Dialer{KeepAlive: 30 * time.Second, Timeout: connectTimeout}
+	if !o.TCPKeepAlive {
+		tcp.KeepAlive = -1
+	}
+	cfg.DialFunc = tcp.DialContext
+	attempts, err := o.SSL.attempts(o.Hostname)
+	if err != nil {
+		return nil, permanentf("connect to", c.subject(), "check database.sslrootcert, database.sslcert and database.sslkey", "%w",
+			&hiddenError{err, o.SSL.Password})
+	}
+	cfg.TLSConfig, cfg.Fallbacks = attempts[0], nil
+	for _, t := range attempts[1:] {
+		cfg.Fallbacks = append(cfg.Fallbacks, &pgconn.FallbackConfig{Host: cfg.Host, Port: cfg.Port, TLSConfig: t})
+	}
+	return cfg, nil
+}
+
+// quoteConn quotes a value of a connection string.
+func quoteConn(s string) string {
+	var out []byte
+	for i := range len(s) {
+		if s[i] == '\'' || s[i] == '\\' {
+			out = append(out, '\\')
+		}
+		out = append(out, s[i])
+	}
+	return "'" + string(out) + "'"
+}
+
+// attempts lists the ways to connect in turn, as libpq does; nil is without TLS.
+func (s sslOptions) attempts(host string) ([]*tls.Config, error) {
+	if s.Mode == "disable" {
+		return []*tls.Config{nil}, nil
+	}
+	t, err := s.config(host)
+	if err != nil {
+		return nil, err
+	}
+	switch s.Mode {
+	case "allow":
+		return []*tls.Config{nil, t}, nil
+	case "prefer", "":
+		return []*tls.Config{t, nil}, nil
+	}
+	return []*tls.Config{t}, nil
+}
+
+// config makes the TLS configuration: require checks the chain only where a root certificate is given, verify-ca always
+// checks the chain, verify-full the name too.
+func (s sslOptions) config(host string) (*tls.Config, error) {
+	t := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if s.RootCert != "" {
+		p, err := os.ReadFile(s.RootCert)
+		if err != nil {
+			return nil, err
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(p) {
+			return nil, fmt.Errorf("no certificate in %q", s.RootCert)
+		}
+	}
+	if s.Cert != "" || s.Key != "" {
+		pair, err := s.keyPair()
+		if err != nil {
+			return nil, err
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	if s.Mode == "verify-full" {
+		return t, nil
+	}
+	t.InsecureSkipVerify = true // libpq's modes below verify-full do not check the name
+	if s.Mode == "verify-ca" || s.Mode == "require" && t.RootCAs != nil {
+		t.VerifyPeerCertificate = chainVerifier(t.RootCAs)
+	}
+	return t, nil
+}
+
+// keyPair reads the client's certificate and its key, which may be encrypted with database.sslpassword.
+func (s sslOptions) keyPair() (tls.Certificate, error) {
+	cert, err := os.ReadFile(s.Cert)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := os.ReadFile(s.Key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	block, _ := pem.Decode(key)
+	//nolint:staticcheck // libpq still reads keys that are encrypted in this old way
+	if block != nil && x509.IsEncryptedPEMBlock(block) {
+		der, err := x509.DecryptPEMBlock(block, []byte(s.Password.Reveal())) //nolint:staticcheck // see above
+		if err != nil {
+			return tls.Certificate{}, fmt.Errorf("decrypt %q: %w", s.Key, err)
+		}
+		key = pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: der})
+	}
+	return tls.X509KeyPair(cert, key)
+}
+
+// chainVerifier checks a certificate chain against roots, whatever host it names.
+func chainVerifier(roots *x509.CertPool) func([][]byte, [][]*x509.Certificate) error {
+	return func(raw [][]byte, _ [][]*x509.Certificate) error {
+		if len(raw) == 0 {
+			return errors.New("server sent no certificate")
+		}
+		opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+		var leaf *x509.Certificate
+		for i, der := range raw {
+			cert, err := x509.ParseCertificate(der)
+			if err != nil {
+				return err
+			}
+			if i == 0 {
+				leaf = cert
+			} else {
+				opts.Intermediates.AddCert(cert)
+			}
+		}
+		_, err := leaf.Verify(opts)
+		return err
+	}
+}
+
+// query runs one statement with text parameters and returns its rows as text; SQL NULL is nil.
+func query(ctx context.Context, conn *pgconn.PgConn, sql string, args ...string) ([][][]byte, error) {
+	params := make([][]byte, len(args))
+	for i, a := range args {
+		params[i] = []byte(a)
+	}
+	r := conn.ExecParams(ctx, sql, params, nil, nil, nil).Read()
+	return r.Rows, r.Err
+}

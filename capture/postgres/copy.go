@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"freshet/change"
+	"freshet/schema"
+	"freshet/snapshot"
+)
+
+// copier is the snapshot.Querier of PostgreSQL: it reads tables with COPY, on connections that all see one state of the
+// database. See begin in copy_begin.go for which state that is.
+type copier struct {
+	c     dialer
+	types *Registry
+	log   *slog.Logger
+	state snapshotState
+
+	anchor *pgconn.PgConn // connection of the first transaction; the first session takes it over
+	holder *pgconn.PgConn // replication connection of a temporary slot, nil for none
+	// exported is the snapshot that further sessions import.
+	exported string
+	position position // of the snapshot; its text is made by Position
+	tables   map[*schema.Table]*copyTable
+}
+
+var _ snapshot.Querier = (*copier)(nil)
+
+// copyTable is a table to be copied. It is not changed once Tables has returned.
+type copyTable struct {
+	*catalogTable
+	relation *relation
+	// inherited says that other tables inherit from it: their rows are rows of it, as a plain SELECT sees it.
+	inherited bool
+	file      string // the relation's file when the snapshot was taken, "" for none
+	// override is the statement to read instead of the table, "" for none.
+	override string
+}
+
+// newCopier makes the Querier of one snapshot. It connects when Tables is called.
+func newCopier(c dialer, types *Registry, state snapshotState, log *slog.Logger) *copier {
+	return &copier{c: c, types: types, state: state, log: log, tables: map[*schema.Table]*copyTable{}}
+}
+
+// Tables begins the transaction of the snapshot, and lists the captured tables that are part of it.
+func (q *copier) Tables(ctx context.Context) ([]snapshot.Table, error) {
+	if err := q.begin(ctx); err != nil {
+		return nil, err
+	}
+	catalog, err := capturedTables(ctx, q.anchor, q.c.o)
+	if err != nil {
+		return nil, err
+	}
+	byOID := map[uint32]*copyTable{}
+	var out []snapshot.Table
+	for _, t := range catalog {
+		if !q.c.o.snapshots(t.ID) {
+			continue
+		}
+		r := newRelation(t.ID, t.Columns, t.Key, q.types, q.c.o)
+		ct := &copyTable{catalogTable: t, relation: r, override: q.c.o.SnapshotSelects[t.ID.String()]}
+		byOID[t.OID], q.tables[r.table] = ct, ct
+		estimated := int64(t.Rows)
+		if t.Partitioned {
+			estimated = -1 // the planner's figure is that of the partitions, and often old
+		}
+		out = append(out, snapshot.Table{Table: r.table, Estimated: max(estimated, -1)})
+	}
+	orderTables(out, q.c.o.SnapshotOrder)
+	if err := q.lock(ctx, out); err != nil {
+		return nil, err
+	}
+	return out, q.readFiles(ctx, byOID)
+}
+
+// readFiles fills in what COPY has to know of the tables' storage.
+func (q *copier) readFiles(ctx context.Context, byOID map[uint32]*copyTable) error {
+	rows, err := query(ctx, q.anchor, `SELECT oid, relhassubclass, nullif(relfilenode, 0) FROM pg_class WHERE relkind IN ('r', 'p')`)
+	if err != nil {
+		return wrapError("read the storage of", "the captured tables", err)
+	}
+	for _, r := range rows {
+		oid, err := parseOID(r[0])
+		if err != nil {
+			return err
+		}
+		if t := byOID[oid]; t != nil {
+			t.inherited, t.file = isTrue(r[1]), string(r[2])
+		}
+	}
+	return nil
+}
+
+// Chunks divides a table by the pages of its file. Rows are found by their place, so a chunk costs what it holds. A table
+// that is made of others is not divided: each has its own file.
+func (q *copier) Chunks(ctx context.Context, t snapshot.Table, n int) ([]snapshot.Chunk, error) {
+	ct := q.tables[t.Table]
+	if ct.Partitioned || ct.inherited || ct.override != "" {
+		return []snapshot.Chunk{{Table: t.Table}}, nil
+	}
+	rows, err := query(ctx, q.anchor, `SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint`, strconv.FormatUint(uint64(ct.OID), 10))
+	if err != nil {
+		return nil, wrapError("read the size of table", strconv.Quote(t.ID.String()), err)
+	}
+	pages, err := strconv.ParseInt(string(rows[0][0]), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("read the size of table %q: %w", t.ID, err)
+	}
+	parts := int64(max(1, min(int64(n), pages)))
+	chunks := make([]snapshot.Chunk, parts)
+	for i := range parts {
+		var where []string
+		if i > 0 {
+			where = append(where, fmt.Sprintf("ctid >= '(%d,0)'", pages*i/parts))
+		}
+		if i < parts-1 { // pages that come now hold nothing that the snapshot sees, yet the last part is open
+			where = append(where, fmt.Sprintf("ctid < '(%d,0)'", pages*(i+1)/parts))
+		}
+		chunks[i] = snapshot.Chunk{Table: t.Table, Part: strings.Join(where, " AND ")}
+	}
+	return chunks, nil
+}
+
+// Session opens a session. The first one takes over the connection that listed the tables.
+func (q *copier) Session(ctx context.Context) (snapshot.Session, error) {
+	if q.anchor != nil {
+		s := &copySession{q: q, conn: q.anchor}
+		q.anchor = nil
+		return s, nil
+	}
+	conn, err := q.importing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &copySession{q: q, conn: conn}, nil
+}
+
+// Position is the same for all rows of the snapshot: the place in the log that belongs to its state.
+func (q *copier) Position(completed bool) change.Position {
+	p := q.position
+	p.Last, p.Completed = completed, completed
+	return p.Position()
+}
+
+// Close ends what the sessions did not take over.
+func (q *copier) Close(ctx context.Context) error {
+	var errs []error
+	for _, conn := range []*pgconn.PgConn{q.anchor, q.holder} {
+		if conn != nil {
+			errs = append(errs, conn.Close(ctx))
+		}
+	}
+	q.anchor, q.holder = nil, nil
+	return errors.Join(errs...)
+}
+
+// copySession reads chunks on one connection. It belongs to one goroutine.
+type copySession struct {
+	q      *copier
+	conn   *pgconn.PgConn
+	source change.Row // the source block that the rows of the current batch share
+	// unescaped is where a value with escapes is written out; reused.
+	unescaped []byte
+	warned    map[*relationColumn]bool
+}
+
+// Read copies the rows of a chunk.
+func (s *copySession) Read(ctx context.Context, c snapshot.Chunk, rows *snapshot.Rows) error {
+	t := s.q.tables[c.Table]
+	if t.override != "" { // the operator's statement may name tables without their schema
+		if err := exec(ctx, s.conn, `SET LOCAL search_path = "$user", public`); err != nil {
+			return wrapError("set search_path on", s.q.c.subject(), err)
+		}
+	}
+	n := 0
+	_, err := s.conn.CopyTo(ctx, rowWriter(func(line []byte) error {
+		n++
+		return s.add(ctx, t, line, rows)
+	}), copySQL(t, c.Part))
+	if err != nil {
+		return wrapError("copy table", strconv.Quote(t.ID.String()), err)
+	}
+	if n == 0 {
+		return s.checkRewritten(ctx, t)
+	}
+	return nil
+}
+
+// checkRewritten is an error where a table without rows was rewritten since the snapshot was taken: an ALTER TABLE that
+// changes a type leaves it empty to older snapshots, and its rows would be lost (I5). COPY holds a lock on the table by now.
+func (s *copySession) checkRewritten(ctx context.Context, t *copyTable) error {
+	if t.file == "" {
+		return nil
+	}
+	rows, err := query(ctx, s.conn, `SELECT pg_relation_filenode($1::oid)`, strconv.FormatUint(uint64(t.OID), 10))
+	if err != nil {
+		return wrapError("read the storage of table", strconv.Quote(t.ID.String()), err)
+	}
+	if string(rows[0][0]) == t.file {
+		return nil
+	}
+	return &Error{
+		Op: "copy table", Subject: strconv.Quote(t.ID.String()), Err: errors.New("it was rewritten after the snapshot was taken, which hides its rows"),
+		Hint: "the snapshot is taken again by itself; set snapshot.locking.mode=shared to keep tables as they are meanwhile",
+	}
+}
+
+// Close ends the transaction with the connection.
+func (s *copySession) Close(ctx context.Context) error { return s.conn.Close(ctx) }
+
+// rowWriter takes the messages of COPY: the server sends one for each row.
+type rowWriter func(line []byte) error
+
+var _ io.Writer = rowWriter(nil)
+
+func (w rowWriter) Write(line []byte) (int, error) { return len(line), w(line) }
+
+// copySQL is the statement that reads a chunk. COPY of the table itself is the fastest, but it takes neither conditions nor
+// generated columns, nor does it see rows of inheriting tables.
+func copySQL(t *copyTable, part string) string {
+	names := make([]string, 0, len(t.relation.columns))
+	simple := part == "" && !t.Partitioned && !t.inherited && t.override == ""
+	for i, c := range t.relation.columns {
+		if c.wanted() {
+			names = append(names, schema.QuoteName(c.name))
+			simple = simple && !t.Columns[i].Generated
+		}
+	}
+	list := strings.Join(names, ", ")
+	if simple && len(names) > 0 {
+		return "COPY " + t.ID.Quoted() + " (" + list + ") TO STDOUT"
+	}
+	sql := "COPY (SELECT " + list + " FROM " + t.ID.Quoted()
+	if t.override != "" {
+		sql = "COPY (SELECT " + list + " FROM (" + t.override + "\n) AS overridden" // a comment may end the statement
+	}
+	if part != "" {
+		sql += " WHERE " + part
+	}
+	return sql + ") TO STDOUT"
+}
+
+// add makes a change of one row: fields between tabs, ended by a line feed.
+func (s *copySession) add(ctx context.Context, t *copyTable, line []byte, rows *snapshot.Rows) error {
+	b, err := rows.Batch(ctx)
+	if err != nil {
+		return err
+	}
+	if len(b.Changes) == 0 {
+		s.source = s.q.sourceRow(b)
+	}
+	r := t.relation
+	slots := r.newSlots(b, true, true)
+	rest, more := bytes.TrimSuffix(line, []byte{'\n'}), true
+	for i := range r.columns {
+		c := &r.columns[i]
+		if !c.wanted() {
+			continue
+		}
+		if !more {
+			return fmt.Errorf("row has fewer than %d fields", i+1)
+		}
+		field := rest
+		if j := bytes.IndexByte(rest, '\t'); j >= 0 {
+			field, rest = rest[:j], rest[j+1:]
+		} else {
+			more = false
+		}
+		if bytes.IndexByte(field, '\\') >= 0 {
+			if len(field) == 2 && field[1] == 'N' {
+				continue // slots are null
+			}
+			s.unescaped = appendCopyText(s.unescaped[:0], field)
+			field = s.unescaped
+		}
+		v, err := c.codec.Decode(b, field)
+		if err != nil {
+			if err = s.convertFailed(t, c, err); err != nil {
+				return err
+			}
+			v = change.NullValue()
+		}
+		c.put(b, slots, v)
+	}
+	rows.Add(change.Change{Table: r.table, Key: slots.key, After: slots.values, Source: s.source, SourceMicros: s.q.position.Micros})
+	return nil
+}
+
+// appendCopyText appends a field of COPY's text form without its escapes. The server makes no others than these.
+func appendCopyText(dst, field []byte) []byte {
+	for {
+		i := bytes.IndexByte(field, '\\')
+		if i < 0 || i+1 == len(field) {
+			return append(dst, field...)
+		}
+		dst = append(dst, field[:i]...)
+		c := field[i+1]
+		switch c {
+		case 'b':
+			c = '\b'
+		case 'f':
+			c = '\f'
+		case 'n':
+			c = '\n'
+		case 'r':
+			c = '\r'
+		case 't':
+			c = '\t'
+		case 'v':
+			c = '\v'
+		}
+		dst = append(dst, c)
+		field = field[i+2:]
+	}
+}
+
+// convertFailed follows event.converting.failure.handling.mode, as the stream does. nil means that the value becomes null.
+func (s *copySession) convertFailed(t *copyTable, c *relationColumn, err error) error {
+	name := t.ID.String() + "." + c.name
+	switch s.q.c.o.ConvertFailure {
+	case "fail":
+		return permanentf("convert", strconv.Quote(name), "mend the row, exclude the column, or set event.converting.failure.handling.mode=warn",
+			"Failed to properly convert data value for '%s' of type %s: %w", name, c.typeName, err)
+	case "skip":
+		return nil
+	}
+	if !s.warned[c] {
+		if s.warned == nil {
+			s.warned = map[*relationColumn]bool{}
+		}
+		s.warned[c] = true
+		s.q.log.Warn("value cannot be converted and becomes null; said once per column", "column", name, "type", c.typeName, "error", err)
+	}
+	return nil
+}
+
+// sourceRow is the row of the source block's own fields, in the order of sourceBlock: the same for every row of the
+// snapshot, so the rows of a batch share one.
+func (q *copier) sourceRow(b *change.Batch) change.Row {
+	r := b.NewRow(sourceFields)
+	b.Set(r, sourceSequence, sequenceText(b, 0, q.position.LSN))
+	if q.position.TxID != 0 {
+		b.Set(r, sourceTxID, change.IntValue(q.position.TxID))
+	}
+	b.Set(r, sourceLSN, change.IntValue(int64(q.position.LSN)))
+	return r
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"freshet/capture"
+	"freshet/snapshot"
+)
+
+// opening is one Open: what it was given, and what it found.
+type opening struct {
+	o    *options
+	log  *slog.Logger
+	env  capture.Env
+	conn dialer
+
+	from  position // env.From, zero where there is none
+	types *Registry
+	slot  *slotState // nil where it does not exist
+}
+
+// plan is what the snapshot mode makes of the stored position.
+type plan struct {
+	snapshot bool
+	stream   bool
+	why      string // for the log
+}
+
+// open is Connector.Open.
+func (op *opening) open(ctx context.Context) (capture.Reader, error) {
+	if op.env.From != "" && op.env.From != "{}" {
+		var err error
+		if op.from, err = parsePosition(op.env.From); err != nil {
+			return nil, err
+		}
+	}
+	conn, err := op.conn.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if op.types, err = LoadRegistry(ctx, conn); err != nil {
+		return nil, wrapError("prepare", op.conn.subject(), err)
+	}
+	if !op.o.streams() {
+		return op.withoutStream(), nil
+	}
+	if err := op.prepare(ctx, conn); err != nil {
+		return nil, err
+	}
+	p, err := op.decide(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	op.log.Info("starting", "snapshot", p.snapshot, "because", p.why, "slot", op.o.SlotName, "position", string(op.env.From))
+	r := newReader(op.o, op.log, op.conn, op.types, op.from)
+	if r.senderTimeout, err = senderTimeout(ctx, conn); err != nil {
+		return nil, err
+	}
+	if p.snapshot {
+		return op.withSnapshot(ctx, conn, r)
+	}
+	return r, op.withoutSnapshot(ctx)
+}
+
+// prepare checks what streaming needs of the server, makes the publication, and waits for the slot to be free: before a
+// row of the snapshot is read.
+func (op *opening) prepare(ctx context.Context, conn *pgconn.PgConn) error {
+	rows, err := query(ctx, conn, `SELECT current_setting('wal_level')`)
+	if err != nil {
+		return wrapError("prepare", op.conn.subject(), err)
+	}
+	if level := string(rows[0][0]); level != "logical" {
+		return permanentf("prepare", op.conn.subject(), "ALTER SYSTEM SET wal_level = logical; then restart the server",
+			"wal_level is %q, and logical replication needs \"logical\"", level)
+	}
+	tables, err := capturedTables(ctx, conn, op.o)
+	if err != nil {
+		return err
+	}
+	if len(tables) == 0 {
+		op.log.Warn("no table is captured: check table.include.list and schema.include.list", "database", op.o.Database)
+	}
+	if err := setReplicaIdentities(ctx, conn, op.o, tables, op.log); err != nil {
+		return err
+	}
+	if err := ensurePublication(ctx, conn, op.o, tables, op.log); err != nil {
+		return err
+	}
+	if op.slot, err = lookupSlot(ctx, conn, op.o.SlotName); err != nil || op.slot == nil {
+		return err
+	}
+	if err := usableSlot(op.o, op.slot); err != nil {
+		return err
+	}
+	op.slot, err = waitInactive(ctx, conn, op.o, op.log)
+	return err
+}
+
+// decide follows snapshot.mode, and never goes on over a gap in silence (R13).
+func (op *opening) decide(ctx context.Context, conn *pgconn.PgConn) (plan, error) {
+	stored := op.env.From != "" && op.env.From != "{}"
+	mode, again := op.o.SnapshotMode, false
+	switch mode {
+	case "when_needed":
+		mode, again = "initial", true
+	case "configuration_based":
+		mode, again = "no_data", op.o.SnapshotOnDataError
+		if op.o.SnapshotData {
+			mode = "initial"
+		}
+	case "never":
+		mode = "no_data"
+	}
+	switch {
+	case mode == "always":
+		return plan{true, true, "snapshot.mode=always"}, nil
+	case mode == "no_data" && op.from.unfinishedSnapshot():
+		return plan{}, permanentf("resume at", strconv.Quote(string(op.env.From)), "set snapshot.mode=initial to take the snapshot again, or delete the connector's offset",
+			"the stored snapshot is not finished, and snapshot.mode=%s takes none", op.o.SnapshotMode)
+	case mode == "initial" && !stored:
+		return plan{true, true, "there is no stored position"}, nil
+	case mode == "initial" && op.from.unfinishedSnapshot():
+		return plan{true, true, "the stored snapshot is not finished"}, nil
+	case !stored:
+		return plan{false, true, "snapshot.mode=" + op.o.SnapshotMode}, nil
+	}
+	gap, err := op.gap(ctx, conn)
+	switch {
+	case err != nil:
+		return plan{}, err
+	case gap == nil:
+		return plan{false, true, "the stored position is on the server"}, nil
+	case again:
+		op.log.Warn("changes are gone from the server; the snapshot that the mode asks for is taken again", "error", gap)
+		return plan{true, true, "changes are gone from the server"}, nil
+	case !op.o.CheckPosition:
+		op.log.Error("going on in spite of lost changes, because internal.log.position.check.enable is false", "error", gap)
+		op.from = position{} // the slot's own
+		return plan{false, true, "the position check is off"}, nil
+	}
+	return plan{}, &Error{
+		Op: "resume from", Subject: "slot " + strconv.Quote(op.o.SlotName), Err: gap, permanent: true,
+		Hint: "set snapshot.mode=when_needed to read all tables again, or delete the connector's offset and the slot and start anew",
+	}
+}
+
+// gap returns the *gapError of the stored position, nil for none.
+func (op *opening) gap(ctx context.Context, conn *pgconn.PgConn) (gap, err error) {
+	end, err := currentLSN(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	return checkPosition(op.from, op.slot, end), nil
+}
+
+// withSnapshot puts a snapshot in front of the stream. A slot that is made now exports the state that it begins at. One
+// that was there keeps what it holds until the stream has begun behind the snapshot; the Querier fixes a state of its own.
+func (op *opening) withSnapshot(ctx context.Context, conn *pgconn.PgConn, stream *Reader) (capture.Reader, error) {
+	if op.slot != nil && op.slot.lost() {
+		op.log.Warn("dropping the slot, which has lost its log, to make it anew", "slot", op.o.SlotName)
+		if err := dropSlot(ctx, conn, op.o.SlotName); err != nil {
+			return nil, err
+		}
+		op.slot = nil
+	}
+	var state snapshotState
+	var holder *pgconn.PgConn
+	if op.slot != nil {
+		state.At = op.slot.Confirmed
+	} else {
+		var created createdSlot
+		var err error
+		if created, holder, err = op.create(ctx); err != nil {
+			return nil, err
+		}
+		state = snapshotState{Exported: created.Snapshot, At: created.Point}
+	}
+	q := &heldCopier{copier: newCopier(op.conn, op.types, state, op.log), holder: holder}
+	// The stream begins where the state was taken, which the Querier knows once the snapshot is over (I7).
+	stream.origin = func() (position, error) { return parsePosition(q.Position(true)) }
+	return snapshot.Initial(q, stream, op.snapshotOptions()), nil
+}
+
+// create makes the slot on a connection of its own, which holds the exported snapshot.
+func (op *opening) create(ctx context.Context) (createdSlot, *pgconn.PgConn, error) {
+	repl, _, err := op.conn.connectReplication(ctx)
+	if err != nil {
+		return createdSlot{}, nil, err
+	}
+	created, err := createSlot(ctx, repl, op.o.SlotName, false, op.log)
+	if err != nil {
+		_ = repl.Close(context.WithoutCancel(ctx))
+		return createdSlot{}, nil, err
+	}
+	op.log.Info("slot created", "slot", op.o.SlotName, "at", created.Point.String())
+	return created, repl, nil
+}
+
+// withoutSnapshot makes a missing slot, where no stored position depends on one.
+func (op *opening) withoutSnapshot(ctx context.Context) error {
+	if op.slot != nil {
+		return nil
+	}
+	_, repl, err := op.create(ctx)
+	if err != nil {
+		return err
+	}
+	return repl.Close(ctx)
+}
+
+// withoutStream is the Reader of a connector that takes a snapshot and no more: no slot, no publication.
+func (op *opening) withoutStream() capture.Reader {
+	stored := op.env.From != "" && op.env.From != "{}"
+	take := op.o.SnapshotMode == "initial_only" || op.o.SnapshotData
+	if !take || stored && !op.from.unfinishedSnapshot() {
+		op.log.Info("nothing to do: the snapshot is done, and nothing is streamed", "snapshot.mode", op.o.SnapshotMode)
+		return snapshot.Idle()
+	}
+	return snapshot.Initial(newCopier(op.conn, op.types, snapshotState{}, op.log), nil, op.snapshotOptions())
+}
+
+func (op *opening) snapshotOptions() snapshot.Options {
+	return snapshot.Options{
+		Threads: op.o.SnapshotThreads, Multiplier: op.o.SnapshotMultiplier, WholeTables: op.o.LegacyThreads,
+		BatchRows: op.o.MaxBatchSize, BatchBytes: batchBytes,
+		Delay: op.o.SnapshotDelay, StreamDelay: op.o.StreamingDelay, Progress: op.env.Progress,
+	}
+}
+
+// heldCopier is a Querier whose state lives as long as a connection is open.
+type heldCopier struct {
+	*copier
+	holder *pgconn.PgConn // nil where the copier holds its state itself
+}
+
+// Close ends the snapshot, then the connection that exported it.
+func (q *heldCopier) Close(ctx context.Context) error {
+	err := q.copier.Close(ctx)
+	if q.holder != nil {
+		err = errors.Join(err, q.holder.Close(ctx))
+	}
+	return err
+}
+
+// senderTimeout reads the server's wal_sender_timeout.
+func senderTimeout(ctx context.Context, conn *pgconn.PgConn) (time.Duration, error) {
+	rows, err := query(ctx, conn, `SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'`)
+	if err != nil {
+		return 0, wrapError("read", "wal_sender_timeout", err)
+	}
+	ms, err := strconv.ParseInt(string(rows[0][0]), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("wal_sender_timeout: %w", err)
+	}
+	return time.Duration(ms) * time.Millisecond, nil
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"freshet/capture"
+	"freshet/change"
+)
+
+// Reader streams the changes of one slot. The replication connection is opened by the first Next, when a snapshot in
+// front of it has been read. See stream for the goroutine behind it.
+type Reader struct {
+	o    *options
+	log  *slog.Logger
+	conn dialer
+	side side // used by the stream's goroutine, and by Close after it
+	// from is where to begin.
+	from  position
+	types *Registry
+	// senderTimeout is the server's wal_sender_timeout, 0 for none.
+	senderTimeout time.Duration
+
+	origin func() (position, error) // asked for from when the first Next comes; nil where from is known before
+	cancel context.CancelFunc       // of the goroutine; nil before the first Next
+	wake   func()                   // interrupts a read; set with cancel
+	shared shared
+	closed sync.Once
+	// given and committed are the last positions handed out and taken back, for slot.drop.on.stop. mu guards them.
+	mu               sync.Mutex
+	given, committed change.Position
+}
+
+var (
+	_ capture.Reader = (*Reader)(nil)
+	_ capture.Lagger = (*Reader)(nil)
+)
+
+func newReader(o *options, log *slog.Logger, c dialer, types *Registry, from position) *Reader {
+	return &Reader{
+		o: o, log: log, conn: c, side: side{dialer: c}, from: from, types: types,
+		shared: shared{
+			out: make(chan parcel, 1), free: make(chan *change.Batch, 1),
+			stop: make(chan struct{}), done: make(chan struct{}),
+		},
+	}
+}
+
+// Next hands over what has come. See capture.Reader.
+func (r *Reader) Next(ctx context.Context, b *change.Batch) error {
+	if r.cancel == nil {
+		if err := r.start(ctx); err != nil {
+			return err
+		}
+	}
+	select {
+	case p := <-r.shared.out:
+		r.take(b, p)
+		return nil
+	default:
+	}
+	select {
+	case p := <-r.shared.out:
+		r.take(b, p)
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.shared.done:
+	}
+	select {
+	case p := <-r.shared.out:
+		r.take(b, p)
+		return nil
+	default:
+		if r.shared.err == nil {
+			return errors.New("read changes: the reader is closed")
+		}
+		return r.shared.err
+	}
+}
+
+// take swaps the contents of the two batches, so that nothing is copied, and gives the empty one back.
+func (r *Reader) take(b *change.Batch, p parcel) {
+	*b, *p.batch = *p.batch, *b
+	b.End = p.pos.Position()
+	p.batch.Reset()
+	r.shared.free <- p.batch
+	r.mu.Lock()
+	r.given = b.End
+	r.mu.Unlock()
+}
+
+// Commit lets the server release its log up to p. The stream tells it within a second. See capture.Reader.
+func (r *Reader) Commit(_ context.Context, p change.Position) error {
+	pos, err := parsePosition(p)
+	if err != nil {
+		return err
+	}
+	for flush := uint64(pos.start()); ; { // I2: the only place that raises it
+		old := r.shared.flush.Load()
+		if flush <= old || r.shared.flush.CompareAndSwap(old, flush) {
+			break
+		}
+	}
+	r.mu.Lock()
+	r.committed = p
+	r.mu.Unlock()
+	return nil
+}
+
+// Lag is how far the stream is behind the server's log. See capture.Lagger.
+func (r *Reader) Lag() (unread, undurable int64) {
+	r.shared.lagAsked.Store(true)
+	read, end, flush := r.shared.read.Load(), r.shared.end.Load(), r.shared.flush.Load()
+	if end == 0 || read == 0 {
+		return -1, -1
+	}
+	return distance(read, end), distance(flush, max(read, end))
+}
+
+func distance(from, to uint64) int64 {
+	if from >= to {
+		return 0
+	}
+	return int64(to - from)
+}
+
+// Close ends the stream. What was committed is confirmed to the server on the way out.
+func (r *Reader) Close(ctx context.Context) (err error) {
+	r.closed.Do(func() { err = r.close(ctx) })
+	return err
+}
+
+func (r *Reader) close(ctx context.Context) error {
+	streaming := r.cancel != nil
+	if streaming {
+		close(r.shared.stop)
+		r.wake()
+		select {
+		case <-r.shared.done:
+		case <-ctx.Done():
+			r.cancel()
+			<-r.shared.done
+		}
+		r.cancel()
+	}
+	var errs []error
+	if streaming && r.o.SlotDropOnStop {
+		errs = append(errs, r.dropOnStop(ctx))
+	}
+	return errors.Join(append(errs, r.side.close(ctx))...)
+}
+
+// dropOnStop drops the slot after an orderly stop. A stop after an error, or with changes that are not durable yet, keeps
+// it: they are still to come.
+func (r *Reader) dropOnStop(ctx context.Context) error {
+	r.mu.Lock()
+	durable := r.given == "" || r.given == r.committed
+	r.mu.Unlock()
+	if r.shared.err != nil || !durable {
+		r.log.Warn("slot is kept in spite of slot.drop.on.stop: changes read from it are not durable yet", "slot", r.o.SlotName)
+		return nil
+	}
+	err := r.side.do(ctx, func(conn *pgconn.PgConn) error { return dropSlot(ctx, conn, r.o.SlotName) })
+	if err == nil {
+		r.log.Warn("slot dropped because of slot.drop.on.stop: changes from now on are lost", "slot", r.o.SlotName)
+	}
+	return err
+}
+
+// start opens the replication connection and begins to stream.
+func (r *Reader) start(ctx context.Context) error {
+	if r.origin != nil {
+		from, err := r.origin()
+		if err != nil {
+			return err
+		}
+		r.from, r.origin = from, nil
+	}
+	pg, w, err := r.startReplication(ctx)
+	if err != nil {
+		return err
+	}
+	every := max(r.o.StatusInterval, 10*time.Millisecond)
+	silence := max(r.senderTimeout, every)
+	if r.senderTimeout > 0 {
+		every = min(every, r.senderTimeout/3)
+	} else {
+		silence = max(silence, time.Minute)
+	}
+	now := time.Now()
+	s := &stream{
+		r: r, pg: pg, wire: w, batch: new(change.Batch), statusEvery: every, silence: 2 * silence,
+		lastStatus: now, lastByte: now, lastGiven: now, received: r.from.start(),
+	}
+	s.dec = newDecoder(r.o, r.log, r.types, r.from)
+	s.dec.lookup = func(ctx context.Context, oid uint32) (t *catalogTable, err error) {
+		err = s.await(ctx, func(ctx context.Context) error {
+			return r.side.do(ctx, func(conn *pgconn.PgConn) (err error) {
+				t, err = describeTable(ctx, conn, r.o.Database, oid)
+				return err
+			})
+		})
+		return t, err
+	}
+	s.dec.refresh = func(ctx context.Context) error {
+		return s.await(ctx, func(ctx context.Context) error {
+			return r.side.do(ctx, func(conn *pgconn.PgConn) error { return r.types.Refresh(ctx, conn) })
+		})
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r.cancel = cancel
+	r.wake = func() { _ = w.conn.SetReadDeadline(time.Unix(1, 0)) }
+	go s.run(run) // Close waits for shared.done
+	return nil
+}
+
+// slotXmin reads the slot's catalog_xmin.
+func (r *Reader) slotXmin(ctx context.Context) (xmin int64, err error) {
+	err = r.side.do(ctx, func(conn *pgconn.PgConn) error {
+		s, err := lookupSlot(ctx, conn, r.o.SlotName)
+		if err == nil && s != nil {
+			xmin = s.CatalogXmin
+		}
+		return err
+	})
+	return xmin, err
+}
+
+// logEnd reads the end of the server's log.
+func (r *Reader) logEnd(ctx context.Context) (end lsn, err error) {
+	err = r.side.do(ctx, func(conn *pgconn.PgConn) (err error) {
+		end, err = currentLSN(ctx, conn)
+		return err
+	})
+	return end, err
+}
+
+// side is an ordinary connection for questions beside the stream. It is opened when needed and again when it was lost.
+// Not safe for concurrent use.
+type side struct {
+	dialer
+	conn *pgconn.PgConn
+}
+
+// do runs f, a second time where the connection turned out to be lost: it may have been idle for days.
+func (s *side) do(ctx context.Context, f func(*pgconn.PgConn) error) error {
+	fresh := false
+	for {
+		if s.conn == nil || s.conn.IsClosed() {
+			conn, err := s.connect(ctx)
+			if err != nil {
+				return err
+			}
+			s.conn, fresh = conn, true
+		}
+		err := f(s.conn)
+		if err == nil || fresh || !s.conn.IsClosed() || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func (s *side) close(ctx context.Context) error {
+	if s.conn == nil {
+		return nil
+	}
+	if err := s.conn.Close(ctx); err != nil {
+		return fmt.Errorf("close the connection to %s: %w", s.subject(), err)
+	}
+	return nil
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

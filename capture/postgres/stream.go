@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"freshet/change"
+	"freshet/internal/failpoint"
+)
+
+const (
+	batchBytes = 1 << 20 // a batch of this size is full
+	// tick is the longest sleep of the stream: a Commit is told to the server at most this much later.
+	tick = time.Second
+	// commitLinger is how long changes wait for the commit of their transaction, which the server sends right behind them.
+	commitLinger = 2 * time.Millisecond
+	// moveInterval is how often a position that moved without changes is handed over.
+	moveInterval = time.Second
+	// Reads that follow within burst of one another are put off for a nap, so that each brings many messages: the server
+	// sends every row by itself, and waking up for each costs more than decoding it.
+	burst = time.Millisecond
+	nap   = 500 * time.Microsecond
+	// goodbyeTimeout bounds the orderly end of a stream, which frees the slot at once.
+	goodbyeTimeout = 2 * time.Second
+)
+
+// stream is the goroutine that owns the replication connection. It reads, answers keep-alives, acknowledges, and fills
+// one batch. While it waits for the server it parks that batch in out: Next may take it from there, and puts an empty one
+// in free; what Next did not take the stream takes back and goes on filling. A full batch stays parked until it is taken,
+// and the stream does not read on, but keeps telling the server that it lives.
+type stream struct {
+	r    *Reader
+	pg   *pgconn.PgConn
+	wire *wire
+	dec  *decoder
+	// batch is nil while it is parked.
+	batch *change.Batch
+
+	statusEvery time.Duration // also a third of wal_sender_timeout at most
+	silence     time.Duration // after so long without a byte the connection is dead
+
+	received   lsn // all of the log up to here has come
+	sentFlush  lsn // the last confirmation
+	lastStatus time.Time
+	lastByte   time.Time
+	pinged     bool // an answer was asked for since lastByte
+	moved      bool // the position moved since the last handing over
+	idle       bool // it moved by keep-alives only
+	lastGiven  time.Time
+	lastXmin   time.Time
+	lastAsked  time.Time // the server was asked for the end of its log, for Lag
+}
+
+// parcel is a batch with the position behind it.
+type parcel struct {
+	batch *change.Batch
+	pos   position
+}
+
+// shared is what the stream's goroutine shares with the callers of its Reader.
+type shared struct {
+	out  chan parcel        // holds at most the one parked parcel
+	free chan *change.Batch // and its empty successor
+	stop chan struct{}      // closed by Close
+	done chan struct{}      // closed when the goroutine has ended; err is set before
+	err  error
+
+	// I2: flush is the highest position that was committed. Nothing else is ever confirmed.
+	flush    atomic.Uint64
+	read     atomic.Uint64 // end of the log that has come
+	end      atomic.Uint64 // end of the server's log, as far as known
+	lagAsked atomic.Bool
+}
+
+// run is the goroutine.
+func (s *stream) run(ctx context.Context) {
+	sh := &s.r.shared
+	err := s.loop(ctx)
+	if s.batch != nil && len(s.batch.Changes) > 0 {
+		sh.out <- parcel{s.batch, s.dec.pos} // whole changes that came before the error
+	}
+	s.goodbye(ctx, err == nil)
+	sh.err = err
+	close(sh.done)
+}
+
+// loop returns nil after stop.
+func (s *stream) loop(ctx context.Context) error {
+	for {
+		select {
+		case <-s.r.shared.stop: // before drain: a batch that was never taken is gone by now
+			return nil
+		default:
+		}
+		full, err := s.drain(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.keepUp(ctx); err != nil {
+			return err
+		}
+		if full {
+			err = s.untilTaken()
+		} else {
+			err = s.untilRead()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// drain takes the messages that are here, until the batch is full.
+func (s *stream) drain(ctx context.Context) (full bool, err error) {
+	for {
+		if len(s.batch.Changes) >= s.r.o.MaxBatchSize || s.batch.Size() >= batchBytes {
+			return true, nil
+		}
+		kind, body, ok, err := s.wire.next()
+		if err != nil || !ok {
+			return false, wrapError("read", "the replication stream", err)
+		}
+		if err := s.message(ctx, kind, body); err != nil {
+			return false, err
+		}
+	}
+}
+
+// message takes one message of the server.
+func (s *stream) message(ctx context.Context, kind byte, body []byte) error {
+	switch kind {
+	case 'd':
+		return s.copyData(ctx, body)
+	case 'E':
+		var e pgproto3.ErrorResponse
+		if err := e.Decode(body); err != nil {
+			return wrapError("read", "the server's error", err)
+		}
+		return s.r.streamError(pgconn.ErrorResponseToPgError(&e))
+	case 'c', 'C', 'Z':
+		return wrapError("stream from", s.r.slotSubject(), errors.New("the server ended the stream"))
+	}
+	return nil // notices and parameters
+}
+
+// copyData takes a piece of the log or a keep-alive.
+func (s *stream) copyData(ctx context.Context, p []byte) error {
+	const dataHead, keepAlive = 1 + 8 + 8 + 8, 1 + 8 + 8 + 1
+	switch {
+	case len(p) >= dataHead && p[0] == 'w':
+		at := lsn(binary.BigEndian.Uint64(p[1:]))
+		s.received = max(s.received, at)
+		before := s.dec.pos.Proc
+		if err := s.dec.message(ctx, s.batch, at, p[dataHead:]); err != nil {
+			return err
+		}
+		if s.dec.pos.Proc != before {
+			s.moved, s.idle = true, false
+			s.received = max(s.received, s.dec.pos.Proc)
+		}
+		return nil
+	case len(p) == keepAlive && p[0] == 'k':
+		end := lsn(binary.BigEndian.Uint64(p[1:]))
+		s.advance(end)
+		if p[17] != 0 {
+			return s.status(false)
+		}
+		return nil
+	}
+	return wrapError("read", "the replication stream", fmt.Errorf("copy data of kind %q with %d bytes", p[:min(1, len(p))], len(p)))
+}
+
+// advance takes a keep-alive: every transaction that commits before end has been sent. Between transactions the position
+// may move there, so that a database where nothing is captured does not make the server keep its log for ever. The server
+// hears of it like of any other position, after it was committed (I2).
+func (s *stream) advance(end lsn) {
+	s.received = max(s.received, end)
+	pos := &s.dec.pos
+	if s.dec.tx.open || s.dec.taken.rows > 0 || end <= pos.start() {
+		return
+	}
+	pos.LSN, pos.Proc, pos.Type, pos.Events = end, end, typeCommit, 0
+	if !s.moved {
+		s.moved, s.idle = true, true
+	}
+}
+
+// untilRead parks the batch and waits for bytes or a tick.
+func (s *stream) untilRead() error {
+	if s.dec.tx.open && len(s.batch.Changes) > 0 {
+		if got, err := s.fill(commitLinger); got || err != nil {
+			return err
+		}
+	}
+	parked := s.park()
+	_, err := s.fill(tick)
+	if parked {
+		select {
+		case p := <-s.r.shared.out:
+			s.batch = p.batch
+		case s.batch = <-s.r.shared.free:
+			s.given()
+		}
+	}
+	return err
+}
+
+// park offers the batch to Next if there is anything to hand over.
+func (s *stream) park() bool {
+	if len(s.batch.Changes) == 0 {
+		every := moveInterval
+		if s.idle {
+			every = s.r.o.StatusInterval
+		}
+		if !s.moved || time.Since(s.lastGiven) < every {
+			return false
+		}
+	}
+	s.r.shared.out <- parcel{s.batch, s.dec.pos} // room is certain: there is one batch
+	s.batch = nil
+	return true
+}
+
+// given notes that Next has taken the batch.
+func (s *stream) given() {
+	s.moved = false
+	s.lastGiven = time.Now()
+}
+
+// untilTaken parks a full batch until Next has taken it, and keeps the connection alive meanwhile.
+func (s *stream) untilTaken() error {
+	s.r.shared.out <- parcel{s.batch, s.dec.pos}
+	s.batch = nil
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
+	for {
+		select {
+		case s.batch = <-s.r.shared.free:
+			s.given()
+			s.lastByte, s.pinged = time.Now(), false // silence was ours
+			return nil
+		case <-s.r.shared.stop:
+			return nil
+		case <-timer.C:
+			if err := s.statusIfDue(time.Now()); err != nil {
+				return err
+			}
+			timer.Reset(min(tick, s.statusEvery))
+		}
+	}
+}
+
+// fill reads once, for d at most. Nothing read is no error.
+func (s *stream) fill(d time.Duration) (got bool, err error) {
+	if time.Since(s.lastByte) < burst {
+		time.Sleep(nap)
+	}
+	if err := s.wire.conn.SetReadDeadline(time.Now().Add(min(d, s.statusEvery))); err != nil {
+		return false, wrapError("read", "the replication stream", err)
+	}
+	select {
+	case <-s.r.shared.stop: // Close sets a deadline in the past after this channel: one of the two is seen
+		return false, nil
+	default:
+	}
+	err = s.wire.fill()
+	switch {
+	case err == nil:
+		s.lastByte, s.pinged = time.Now(), false
+		return true, nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return false, nil
+	case errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed):
+		err = errors.New("the server closed the connection")
+	}
+	return false, wrapError("read", "the replication stream of "+s.r.slotSubject(), err)
+}
+
+// keepUp does what the clock asks for: status updates, the watch for silence, and what the side connection is for.
+func (s *stream) keepUp(ctx context.Context) error {
+	now := time.Now()
+	s.r.shared.read.Store(uint64(s.received))
+	quiet := now.Sub(s.lastByte)
+	switch {
+	case quiet > s.silence:
+		return wrapError("read", "the replication stream of "+s.r.slotSubject(),
+			fmt.Errorf("no byte from the server for %s, not even the answer that was asked for", quiet.Round(time.Second)))
+	case quiet > s.silence/2 && !s.pinged:
+		s.pinged = true
+		if err := s.status(true); err != nil {
+			return err
+		}
+	}
+	if err := s.statusIfDue(now); err != nil {
+		return err
+	}
+	s.ask(ctx, now)
+	return nil
+}
+
+// ask reads from the side connection what is due: the slot's xmin, and the end of the log for Lag. Neither is worth the
+// stream: what cannot be read stays unknown.
+func (s *stream) ask(ctx context.Context, now time.Time) {
+	if every := s.r.o.XminInterval; every > 0 && now.Sub(s.lastXmin) >= every {
+		s.lastXmin = now
+		s.tryAwait(ctx, "xmin of the slot", func(ctx context.Context) (err error) {
+			s.dec.pos.Xmin, err = s.r.slotXmin(ctx)
+			return err
+		})
+	}
+	const lagEvery = 2 * time.Second
+	if now.Sub(s.lastAsked) >= lagEvery && s.r.shared.lagAsked.Swap(false) {
+		s.lastAsked = now
+		s.tryAwait(ctx, "end of the log", func(ctx context.Context) error {
+			end, err := s.r.logEnd(ctx)
+			s.r.shared.end.Store(uint64(end))
+			return err
+		})
+	}
+}
+
+// tryAwait logs what await returns.
+func (s *stream) tryAwait(ctx context.Context, what string, f func(ctx context.Context) error) {
+	if err := s.await(ctx, f); err != nil && !errors.Is(err, context.Canceled) {
+		s.r.log.Warn("cannot be read from the server now", "what", what, "error", err)
+	}
+}
+
+// await runs f, which asks the server over another connection, and keeps this one alive meanwhile.
+func (s *stream) await(ctx context.Context, f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() { answer <- f(ctx) }()
+	timer := time.NewTimer(min(tick, s.statusEvery))
+	defer timer.Stop()
+	stop := s.r.shared.stop
+	for {
+		select {
+		case err := <-answer:
+			return err
+		case <-stop:
+			cancel()
+			stop = nil // the answer comes all the same
+		case <-timer.C:
+			if err := s.statusIfDue(time.Now()); err != nil {
+				cancel()
+				<-answer
+				return err
+			}
+			timer.Reset(min(tick, s.statusEvery))
+		}
+	}
+}
+
+// statusIfDue sends a status update when one is due, or when there is something new to confirm.
+func (s *stream) statusIfDue(now time.Time) error {
+	since := now.Sub(s.lastStatus)
+	if since >= s.statusEvery || since >= tick && s.confirmable() > s.sentFlush {
+		return s.status(false)
+	}
+	return nil
+}
+
+// confirmable is what may be confirmed: what was committed (I2).
+func (s *stream) confirmable() lsn { return lsn(s.r.shared.flush.Load()) }
+
+// status tells the server how far the stream has come, and confirms what was committed.
+func (s *stream) status(reply bool) error {
+	flush := s.confirmable()
+	news := flush > s.sentFlush
+	if news {
+		failpoint.Hit("pg.confirm.before")
+	}
+	now := time.Now()
+	u := statusUpdate{Written: max(s.received, flush), Flushed: flush, Reply: reply}
+	if err := u.send(s.wire.conn, now); err != nil {
+		return wrapError("acknowledge to", s.r.slotSubject(), err)
+	}
+	s.lastStatus, s.sentFlush = now, flush
+	if news {
+		failpoint.Hit("pg.confirm.after")
+	}
+	return nil
+}
+
+// goodbye ends the stream. After an orderly one the slot has the last confirmation and is free for the next reader.
+func (s *stream) goodbye(ctx context.Context, orderly bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
+	defer cancel()
+	if orderly && s.status(false) == nil {
+		_, _ = s.wire.conn.Write([]byte{'c', 0, 0, 0, 4}) // CopyDone
+		s.discard()
+	}
+	_ = s.pg.Close(ctx)
+}
+
+// discard reads to the server's ReadyForQuery. A server in the middle of a large transaction does not answer in time and
+// notices the closed connection instead.
+func (s *stream) discard() {
+	if s.wire.conn.SetReadDeadline(time.Now().Add(goodbyeTimeout)) != nil {
+		return
+	}
+	for {
+		kind, _, ok, err := s.wire.next()
+		if err == nil && !ok {
+			err = s.wire.fill()
+		}
+		if err != nil || kind == 'Z' {
+			return
+		}
+	}
+}
+
+// slotSubject names the slot for messages.
+func (r *Reader) slotSubject() string { return "slot " + strconv.Quote(r.o.SlotName) }

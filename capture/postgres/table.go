@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"slices"
+	"strconv"
+
+	"freshet/change"
+	"freshet/schema"
+)
+
+// relation is how the rows of one version of a table are decoded. Snapshot and stream both build it with newRelation,
+// so that they cannot differ. It is immutable; its codecs are used by one goroutine at a time.
+type relation struct {
+	table *schema.Table
+	// columns stand in the order of the wire: of the RELATION message, or of the catalog in a snapshot.
+	columns []relationColumn
+	// keyed says whether changes have a key. It may be one without columns, where their types are unknown.
+	keyed bool
+}
+
+// relationColumn says where a column's value goes.
+type relationColumn struct {
+	name     string // the server's
+	typeName string
+	codec    Codec // Decode is nil where nothing of the column is emitted
+	value    int   // index in Table.Columns, -1 for none
+	key      int   // index in Table.Key, -1 for none
+}
+
+// wanted says whether the column's value is emitted at all; a snapshot need not read the others.
+func (c *relationColumn) wanted() bool { return c.value >= 0 || c.key >= 0 }
+
+// newRelation makes the emitted version of a table. key names the columns of its own key in order, which
+// message.key.columns may replace; those that are not among the columns are left out. Columns of types that cannot be emitted are left out, of the key too. Key columns always have a
+// value in the key: column filters are for values.
+func newRelation(id schema.ID, columns []ColumnInfo, key []string, types *Registry, o *options) *relation {
+	key = o.keyNames(id, columns, key)
+	r := &relation{
+		table:   &schema.Table{ID: id, Columns: make([]schema.Column, 0, len(columns))},
+		columns: make([]relationColumn, len(columns)),
+	}
+	for i, info := range columns {
+		c := &r.columns[i]
+		*c = relationColumn{name: info.Name, typeName: typeName(types, info.TypeOID), value: -1, key: -1}
+		inValue, inKey := o.capturesColumn(id, info.Name), slices.Contains(key, info.Name)
+		if !inValue && !inKey {
+			continue
+		}
+		codec, ok := types.Codec(info, &o.Types)
+		if !ok {
+			continue
+		}
+		c.codec = codec
+		if inValue {
+			c.value = len(r.table.Columns)
+			r.table.Columns = append(r.table.Columns, emitted(info.Name, codec, o))
+		}
+	}
+	for _, name := range key {
+		i := slices.IndexFunc(columns, func(c ColumnInfo) bool { return c.Name == name })
+		if i < 0 {
+			continue
+		}
+		r.keyed = true
+		if c := &r.columns[i]; c.codec.Decode != nil && c.key < 0 {
+			c.key = len(r.table.Key)
+			r.table.Key = append(r.table.Key, emitted(name, c.codec, o))
+		}
+	}
+	if r.keyed && r.table.Key == nil {
+		r.table.Key = []schema.Column{} // a key without fields, which is not the same as none
+	}
+	return r
+}
+
+// typeName is the server's name of a type, for messages.
+func typeName(types *Registry, oid uint32) string {
+	if t := types.lookup(oid); t != nil {
+		return t.name
+	}
+	return "oid " + strconv.FormatUint(uint64(oid), 10)
+}
+
+// emitted is a column as it is emitted.
+func emitted(name string, c Codec, o *options) schema.Column {
+	return schema.Column{
+		Name: schema.AdjustName(o.FieldAdjust, name, false), Type: c.Type, Fallback: c.Fallback, Unavailable: c.Unavailable,
+	}
+}
+
+// rowSlots are the rows of a Batch that the values of one tuple go to. Absent rows take none.
+type rowSlots struct{ values, key change.Row }
+
+// newSlots reserves the rows of one tuple: all Null.
+func (r *relation) newSlots(b *change.Batch, values, key bool) rowSlots {
+	var s rowSlots
+	if values {
+		s.values = b.NewRow(len(r.table.Columns))
+	}
+	if key && r.keyed {
+		s.key = b.NewRow(len(r.table.Key))
+	}
+	return s
+}
+
+// put stores the value of the column in the rows that hold it.
+func (c *relationColumn) put(b *change.Batch, s rowSlots, v change.Value) {
+	if c.value >= 0 && s.values.Present() {
+		b.Set(s.values, c.value, v)
+	}
+	if c.key >= 0 && s.key.Present() {
+		b.Set(s.key, c.key, v)
+	}
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"freshet/capture"
+	"freshet/change"
+)
+
+// Initial returns a Reader that yields all rows of q, then what stream yields. stream must begin at the state that q
+// reads; its Next is not called before the snapshot is over. A nil stream yields nothing, for ever. The Reader owns both:
+// it closes q when the last row is read, and stream when it is closed itself.
+//
+// Batches of the snapshot end at q.Position(false), the last one at q.Position(true); a snapshot without rows is one empty
+// batch with that end. An error in the snapshot is final: what was read of it is repeated when the Reader is opened anew.
+func Initial(q Querier, stream capture.Reader, o Options) capture.Reader {
+	o.ensureDefaults()
+	if stream == nil {
+		stream = Idle()
+	}
+	return &initial{run: newRun(q, o), q: q, stream: stream, streamDelay: o.StreamDelay}
+}
+
+// initial is the Reader of Initial. The fields of the first group belong to the goroutine that calls Next.
+type initial struct {
+	started  bool
+	held     *change.Batch // read, not yet handed out: the last row of the last batch is marked
+	over     bool          // the last batch of the snapshot was handed out
+	streamAt time.Time     // when the stream may be read, set with over
+
+	run         *run
+	q           Querier
+	stream      capture.Reader
+	streamDelay time.Duration
+
+	cancel context.CancelFunc // of run; set with started
+	done   chan struct{}      // closed when run has ended; set with started
+	// streamed lets Commit through to the stream: only positions from the end of the snapshot on mean something to it.
+	streamed atomic.Pointer[change.Position]
+	closed   bool
+}
+
+var (
+	_ capture.Reader = (*initial)(nil)
+	_ capture.Lagger = (*initial)(nil)
+)
+
+// Next yields the snapshot, then the stream.
+func (i *initial) Next(ctx context.Context, b *change.Batch) error {
+	if !i.over {
+		return i.nextOfSnapshot(ctx, b)
+	}
+	if err := pause(ctx, time.Until(i.streamAt)); err != nil {
+		return err
+	}
+	return i.stream.Next(ctx, b)
+}
+
+// nextOfSnapshot hands out the batch before the one that was read last.
+func (i *initial) nextOfSnapshot(ctx context.Context, b *change.Batch) error {
+	i.start(ctx)
+	for {
+		select {
+		case next, ok := <-i.run.full:
+			held := i.held
+			switch {
+			case !ok && i.run.err != nil:
+				return i.run.err
+			case !ok:
+				i.finish(b)
+				return nil
+			}
+			i.held = next
+			if held != nil {
+				i.handOut(held, b)
+				return nil
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// start runs the snapshot in the background, detached from ctx: a Next that is canceled loses nothing.
+func (i *initial) start(ctx context.Context) {
+	if i.started {
+		return
+	}
+	i.started = true
+	ctx, i.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	i.done = make(chan struct{})
+	go func() { // Close waits for done
+		defer close(i.done)
+		i.run.read(ctx)
+	}()
+}
+
+// handOut gives the content of a batch to the caller's, whose empty one is filled next.
+func (i *initial) handOut(from, to *change.Batch) {
+	seq := to.Seq
+	*from, *to = *to, *from
+	to.Seq = seq
+	from.Reset()
+	i.run.free <- from // never blocks: it came from there
+}
+
+// finish hands out the last batch: the rows held back, the last of them marked, and the position of a completed snapshot.
+func (i *initial) finish(b *change.Batch) {
+	if i.held != nil {
+		i.handOut(i.held, b)
+		i.held = nil
+		b.Changes[len(b.Changes)-1].Snapshot = change.SnapshotLast
+	}
+	b.End = i.q.Position(true)
+	i.over = true
+	i.streamAt = time.Now().Add(i.streamDelay)
+	end := b.End
+	i.streamed.Store(&end)
+}
+
+// Commit tells the stream of positions from the end of the snapshot on (I2). Those inside of it free nothing: resuming at
+// one of them reads the snapshot again.
+func (i *initial) Commit(ctx context.Context, p change.Position) error {
+	if i.streamed.Load() == nil || p == i.run.position {
+		return nil
+	}
+	return i.stream.Commit(ctx, p)
+}
+
+// Lag is the stream's.
+func (i *initial) Lag() (unread, undurable int64) {
+	if l, ok := i.stream.(capture.Lagger); ok {
+		return l.Lag()
+	}
+	return -1, -1
+}
+
+// Close stops the snapshot where it is and waits for it, as long as ctx lets it; then it closes the stream.
+func (i *initial) Close(ctx context.Context) error {
+	if i.closed {
+		return nil
+	}
+	i.closed = true
+	var err error
+	if !i.started {
+		err = i.q.Close(ctx)
+	} else {
+		i.cancel()
+		select {
+		case <-i.done:
+		case <-ctx.Done():
+			err = fmt.Errorf("stop the snapshot: %w", ctx.Err())
+		}
+	}
+	return errors.Join(err, i.stream.Close(ctx))
+}
+
+// Idle returns a Reader without changes: Next blocks until its context ends. It is what remains of a connector that only
+// takes a snapshot.
+func Idle() capture.Reader { return idle{} }
+
+type idle struct{}
+
+func (idle) Next(ctx context.Context, _ *change.Batch) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (idle) Commit(context.Context, change.Position) error { return nil }
+
+func (idle) Close(context.Context) error { return nil }

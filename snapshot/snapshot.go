@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package snapshot reads the rows that are already in a database before its changes are streamed.
+//
+// Initial is a capture.Reader around another one: it yields every row of the tables of a Querier, then hands over to the
+// stream. The hand-over is decided by positions alone (I7): the Querier reads one fixed state of the database, the stream
+// begins where that state was taken, and nothing waits for what happens downstream. A Querier is all that a database has
+// to supply; order, markers, batches, threads and progress are here.
+//
+// A Batch is owned by the session that fills it, then by Initial, then by the caller of Next; see DESIGN.md.
+package snapshot
+
+import (
+	"context"
+	"time"
+
+	"freshet/capture"
+	"freshet/change"
+	"freshet/schema"
+)
+
+// Querier reads one fixed state of a database. Tables is called first and once; then Chunks and Session, from one
+// goroutine; Close last, after all sessions are closed, and also when Tables failed or was never called.
+type Querier interface {
+	// Tables fixes the state that is read, and lists the tables in the order they are read in.
+	Tables(ctx context.Context) ([]Table, error)
+	// Chunks divides a table into at most n parts that together hold each row once; at least one, in order.
+	Chunks(ctx context.Context, t Table, n int) ([]Chunk, error)
+	// Session opens a session on that state.
+	Session(ctx context.Context) (Session, error)
+	// Position is what batches end at: while the snapshot runs, and once it is completed. Resuming at the first repeats the
+	// snapshot, resuming at the second begins the stream. It is called only after Tables.
+	Position(completed bool) change.Position
+	Close(ctx context.Context) error
+}
+
+// Session reads chunks, one after the other. Sessions of one Querier are used concurrently.
+type Session interface {
+	// Read adds every row of c to rows. It returns soon after ctx ends.
+	Read(ctx context.Context, c Chunk, rows *Rows) error
+	Close(ctx context.Context) error
+}
+
+// Table is a table to be read.
+type Table struct {
+	*schema.Table
+	Estimated int64 // rows; -1 when unknown
+}
+
+// Chunk is a part of a table.
+type Chunk struct {
+	Table *schema.Table
+	// Part says which rows, in words of the Querier; "" is all of them.
+	Part string
+}
+
+// Options say how a snapshot is read.
+type Options struct {
+	// Threads is the number of sessions. With more than one, tables are divided into Threads*Multiplier chunks, or into
+	// none with WholeTables; there is no order between chunks then.
+	Threads     int
+	Multiplier  int
+	WholeTables bool
+	// BatchRows and BatchBytes bound a batch; whichever comes first. One row may be larger than BatchBytes.
+	BatchRows  int
+	BatchBytes int
+	// Delay is waited before the snapshot, StreamDelay between it and the stream.
+	Delay, StreamDelay time.Duration
+	// Progress, if not nil, is told how the tables go on. It is not called concurrently and must not block.
+	Progress func(capture.Progress)
+}
+
+// ensureDefaults fills in what was left out.
+func (o *Options) ensureDefaults() {
+	o.Threads = max(o.Threads, 1)
+	o.Multiplier = max(o.Multiplier, 1)
+	if o.BatchRows <= 0 {
+		o.BatchRows = 2048
+	}
+	if o.BatchBytes <= 0 {
+		o.BatchBytes = 1 << 20
+	}
+}
+
+// parts is how many chunks a table is divided into.
+func (o *Options) parts() int {
+	if o.WholeTables {
+		return 1
+	}
+	return o.Threads * o.Multiplier
+}
