@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package local
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"freshet/emitter/topic"
+	"freshet/emitter/topic/topictest"
+	"freshet/internal/store"
+	"freshet/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// folder is a topictest.Store in a data folder.
+type folder struct {
+	dir string
+	db  *store.DB
+}
+
+func (f *folder) Open(t testing.TB) topic.Log {
+	if f.db != nil {
+		require.NoError(t, f.db.Close())
+	}
+	var err error
+	f.db, err = store.Open(f.dir, store.Options{})
+	require.NoError(t, err)
+	l, err := Open(f.db, Options{})
+	require.NoError(t, err)
+	return l
+}
+
+func TestConformance(t *testing.T) {
+	topictest.Run(t, func(t testing.TB) topictest.Store {
+		f := &folder{dir: t.TempDir()}
+		t.Cleanup(func() { require.NoError(t, f.db.Close()) })
+		return f
+	})
+}
+
+// openOn opens a log on a file system in memory. Both are closed with the test.
+func openOn(t testing.TB, fs *storetest.FS, o Options) *Log {
+	t.Helper()
+	db, err := store.Open("data", store.Options{FS: fs, MemTableBytes: 512 << 10})
+	require.NoError(t, err)
+	if o.RetentionInterval == 0 {
+		o.RetentionInterval = -1
+	}
+	l, err := Open(db, o)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, l.Close(context.Background()))
+		_ = db.Close() // of a failed one it is an error
+	})
+	return l
+}
+
+func value(name, v string) topic.Record {
+	return topic.Record{Topic: name, Value: topic.Data{Body: []byte(v)}}
+}
+
+// appendUnit appends a unit and waits for it.
+func appendUnit(l *Log, mark topic.Mark, records ...topic.Record) error {
+	done := make(chan error, 1)
+	l.Append(context.Background(), topic.Unit{Records: records, Mark: mark}, func(err error) { done <- err })
+	return <-done
+}
+
+func mustAppend(t testing.TB, l *Log, records ...topic.Record) {
+	t.Helper()
+	require.NoError(t, appendUnit(l, topic.Mark{}, records...))
+}
+
+// all reads a partition from its start.
+func all(t testing.TB, l *Log, name string) []topic.Record {
+	t.Helper()
+	var out []topic.Record
+	for {
+		at := int64(0)
+		if len(out) > 0 {
+			at = out[len(out)-1].Offset + 1
+		}
+		rs, err := l.ReadFrom(context.Background(), topic.Partition{Topic: name}, at, 1000)
+		require.NoError(t, err)
+		if len(rs) == 0 {
+			return out
+		}
+		out = append(out, rs...)
+	}
+}
+
+func bodies(rs []topic.Record) []string {
+	var out []string
+	for _, r := range rs {
+		out = append(out, string(r.Value.Body))
+	}
+	return out
+}
+
+// waitFor waits until cond is true.
+func waitFor(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	require.Eventually(t, cond, 20*time.Second, time.Millisecond, what)
+}
+
+// TestBudgetBlocks holds the writer back and appends until Append blocks.
+func TestBudgetBlocks(t *testing.T) {
+	l := openOn(t, storetest.New(), Options{MaxBytes: 10_000})
+	release := stall(t, l)
+	body := make([]byte, 4000)
+	unit := topic.Unit{Records: []topic.Record{{Topic: "t", Value: topic.Data{Body: body}}}}
+	var wg sync.WaitGroup
+	var order []int
+	for i := range 2 {
+		wg.Add(1)
+		l.Append(context.Background(), unit, func(error) { order = append(order, i); wg.Done() })
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+	defer cancel()
+	wg.Add(1)
+	l.Append(ctx, unit, func(err error) { // blocks until ctx ends
+		if err == nil {
+			t.Error("the third unit does not fit")
+		}
+		order = append(order, 2)
+		wg.Done()
+	})
+	require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded, "Append was blocked")
+	huge := topic.Unit{Records: []topic.Record{{Topic: "t", Value: topic.Data{Body: make([]byte, 50_000)}}}}
+	wg.Add(1)
+	entered := make(chan struct{})
+	go func() {
+		close(entered)
+		l.Append(context.Background(), huge, func(err error) { // larger than the budget: alone
+			if err != nil {
+				t.Error(err)
+			}
+			order = append(order, 3)
+			wg.Done()
+		})
+	}()
+	<-entered
+	release()
+	wg.Wait()
+	require.Equal(t, []int{0, 1, 2, 3}, order)
+	require.Len(t, all(t, l, "t"), 3)
+}
+
+// stall keeps the writer from going on until release is called.
+func stall(t testing.TB, l *Log) (release func()) {
+	t.Helper()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	go l.push(&item{op: func(*store.Batch) error { close(entered); <-leave; return nil }, done: func(error) {}})
+	<-entered
+	return sync.OnceFunc(func() { close(leave) })
+}
+
+func TestUnitsAreMerged(t *testing.T) {
+	fs := storetest.New()
+	l := openOn(t, fs, Options{})
+	mustAppend(t, l, value("t", "first"))
+	release := stall(t, l)
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Add(1)
+		l.Append(context.Background(), topic.Unit{Records: []topic.Record{value("t", fmt.Sprint(i))}},
+			func(err error) { wg.Done() })
+	}
+	before := fs.Writes()
+	release()
+	wg.Wait()
+	require.Less(t, fs.Writes()-before, int64(20), "queued units share syncs")
+	require.Len(t, all(t, l, "t"), 1001)
+}
+
+// TestDeadlineOfClose stops waiting for what is queued, which then fails.
+func TestDeadlineOfClose(t *testing.T) {
+	fs := storetest.New()
+	l := openOn(t, fs, Options{})
+	mustAppend(t, l, value("t", "first"))
+	release := stall(t, l)
+	done := make(chan error, 1)
+	l.Append(context.Background(), topic.Unit{Records: []topic.Record{value("t", "late")}}, func(err error) { done <- err })
+	ctx, cancel := context.WithCancel(context.Background())
+	closed := make(chan error, 1)
+	go func() { closed <- l.Close(ctx) }()
+	cancel()
+	waitFor(t, "Close to give up", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.abandon
+	})
+	release()
+	require.ErrorIs(t, <-closed, context.Canceled)
+	require.ErrorIs(t, <-done, topic.ErrClosed)
+	require.NoError(t, l.Close(context.Background()))
+}
