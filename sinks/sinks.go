@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"freshet/change"
 	"freshet/config"
@@ -36,6 +37,8 @@ type Env struct {
 
 // Record is a decoded record. Its values are in the batch's Data.
 type Record struct {
+	// Source is where the record was read: the coordinates of its offset. Transforms may change Topic, never Source.
+	Source     topic.Partition
 	Topic      string
 	Partition  int32
 	Offset     int64
@@ -57,20 +60,38 @@ type Batch struct {
 	Records []Record
 	Data    change.Batch
 	// Next are the offsets to go on at once the batch is applied, including records that transforms dropped.
-	Next map[topic.Partition]int64
+	Next    map[topic.Partition]int64
+	headers []topic.Header // of Records
+}
+
+// own copies headers, which belong to the cursor until its next poll, into the batch.
+func (b *Batch) own(headers []topic.Header) []topic.Header {
+	if len(headers) == 0 {
+		return nil
+	}
+	mark := len(b.headers)
+	for _, h := range headers {
+		if h.Value != nil {
+			h.Value = b.Data.Bytes(b.Data.BytesOf(h.Value))
+		}
+		b.headers = append(b.headers, topic.Header{Key: strings.Clone(h.Key), Value: h.Value})
+	}
+	return b.headers[mark:len(b.headers):len(b.headers)]
 }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	clear(b.Records)
 	b.Records = b.Records[:0]
+	clear(b.headers)
+	b.headers = b.headers[:0]
 	b.Data.Reset()
 	clear(b.Next)
 }
 
 // Writer applies a batch in order and idempotently; nil means the target has committed. A *RowError names the first
-// record that can never be applied; those before it are applied. Other errors may be tried again unless they have a
-// method Retriable() bool that returns false.
+// record that can never be applied, and how many records before it are: a target with transactions rolls back those that
+// shared one with it. Other errors may be tried again unless they have a method Retriable() bool that returns false.
 type Writer interface {
 	Write(ctx context.Context, b *Batch) error
 	Close(ctx context.Context) error
@@ -82,6 +103,12 @@ type Positioner interface {
 	Positions(ctx context.Context) (map[topic.Partition]int64, error)
 }
 
+// Limiter is a Writer that knows how many records it takes well at once.
+type Limiter interface {
+	// MaxRecords is the most records of a batch.
+	MaxRecords() int
+}
+
 // Decoder makes a typed record of a stored one: key and value converters. Values are appended to b.Data. It caches what
 // it knows of a Head.
 type Decoder interface {
@@ -91,6 +118,7 @@ type Decoder interface {
 // RowError is a record that the target can never take as it is.
 type RowError struct {
 	Index     int // in Batch.Records
+	Applied   int // records before this index are applied, from it on none is; at most Index
 	Topic     string
 	Partition int32
 	Offset    int64
