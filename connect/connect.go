@@ -10,6 +10,8 @@ package connect
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"freshet/config"
@@ -60,8 +62,8 @@ type Status struct {
 type ConnectorStatus struct {
 	State    State  `json:"state"`
 	WorkerID string `json:"worker_id"`
-	Trace    string `json:"trace,omitempty"`
 	Version  string `json:"version,omitempty"`
+	Trace    string `json:"trace,omitempty"`
 }
 
 // TaskStatus is the state of a task.
@@ -69,23 +71,37 @@ type TaskStatus struct {
 	ID       int    `json:"id"`
 	State    State  `json:"state"`
 	WorkerID string `json:"worker_id"`
-	Trace    string `json:"trace,omitempty"`
 	Version  string `json:"version,omitempty"`
+	Trace    string `json:"trace,omitempty"`
 }
 
-// Offset is one entry of GET /connectors/{name}/offsets. Partition and Offset are JSON objects.
+// Offset is one entry of GET /connectors/{name}/offsets. Partition and Offset are JSON texts.
 type Offset struct {
 	Partition string
 	Offset    string // "" is none
 }
 
+// ParseInitialState reads the state that a connector is created in; "" is RUNNING.
+func ParseInitialState(s string) (State, error) {
+	switch state := State(strings.ToUpper(s)); state {
+	case "":
+		return Running, nil
+	case Running, Paused, Stopped:
+		return state, nil
+	}
+	return "", &Error{400, fmt.Sprintf("initial_state %q is none of RUNNING, PAUSED, STOPPED", s)}
+}
+
 // Herder keeps connectors and runs their tasks. It is safe for concurrent use. Errors that REST shows are *Error.
+// Configurations come out with their secrets masked (see Redact); a mask that comes back in Put means the stored value.
 type Herder interface {
 	Connectors(ctx context.Context) ([]string, error)
 	Info(ctx context.Context, name string) (Info, error)
 	Status(ctx context.Context, name string) (Status, error)
 	// Put creates or changes a connector. With create it refuses an existing one (409). initial is "" for RUNNING.
 	Put(ctx context.Context, name string, cfg map[string]string, create bool, initial State) (info Info, created bool, err error)
+	// Patch changes some properties of an existing connector; NullValue takes one away.
+	Patch(ctx context.Context, name string, changes map[string]string) (Info, error)
 	Delete(ctx context.Context, name string) error
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error
@@ -93,8 +109,13 @@ type Herder interface {
 	Restart(ctx context.Context, name string, includeTasks, onlyFailed bool) (Status, error)
 	RestartTask(ctx context.Context, id TaskID) error
 	TaskConfigs(ctx context.Context, name string) ([]map[string]string, error)
+	// Topics are the topics that the connector has written to or read from since it was made, or since ResetTopics.
 	Topics(ctx context.Context, name string) ([]string, error)
+	ResetTopics(ctx context.Context, name string) error
 	Offsets(ctx context.Context, name string) ([]Offset, error)
+	// SetOffsets changes positions of a STOPPED connector; an Offset "" forgets one. ResetOffsets forgets all.
+	SetOffsets(ctx context.Context, name string, offsets []Offset) error
+	ResetOffsets(ctx context.Context, name string) error
 	Validate(ctx context.Context, class string, cfg map[string]string) (Validation, error)
 	Plugins() []config.Plugin
 }
@@ -102,7 +123,7 @@ type Herder interface {
 // Validation is the result of checking a connector's configuration.
 type Validation struct {
 	Plugin   config.Plugin
-	Values   map[string]string // as given
+	Values   map[string]string // as given, secrets in clear: whoever shows them asks Redact first
 	Problems []config.Problem
 }
 

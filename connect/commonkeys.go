@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package connect
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"freshet/config"
+)
+
+// CommonDef declares the properties that Kafka Connect itself defines for connectors of a kind (source or sink).
+func CommonDef(kind string) config.Def {
+	keys := slices.Clone(commonKeys)
+	if kind == sinkKind {
+		keys = append(keys, sinkKeys...)
+	} else {
+		keys = append(keys, sourceKeys...)
+	}
+	return config.Def{Keys: keys, Style: config.KafkaStyle}
+}
+
+const (
+	groupCommon = "Common"
+	groupErrors = "Error Handling"
+
+	kafkaOnly   = "topics are local, so there is no Kafka client to set up"
+	errorPolicy = "skipping or dead-lettering records that cannot be converted"
+)
+
+var commonKeys = []config.Key{
+	{
+		Name: "name", Type: config.String, Required: true, Importance: config.High, Group: groupCommon,
+		Doc: "Globally unique name to use for this connector.", Check: nameReason,
+	},
+	{
+		Name: "connector.class", Type: config.String, Required: true, Importance: config.High, Group: groupCommon,
+		Doc: "Name or alias of the class for this connector.",
+	},
+	{
+		Name: "connector.plugin.version", Type: config.String, Importance: config.Medium, Group: groupCommon,
+		Doc: "Version of the connector.", Ignored: "there is one version of each plug-in",
+	},
+	{
+		Name: "tasks.max", Type: config.Int, Default: "1", HasDefault: true, Importance: config.High, Group: groupCommon,
+		Doc: "Maximum number of tasks to use for this connector.", Check: atLeast(1),
+	},
+	{
+		Name: "tasks.max.enforce", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low, Group: groupCommon,
+		Doc: "Whether a connector may have more tasks than tasks.max.", Ignored: "no connector makes more tasks than tasks.max",
+	},
+	{Name: "key.converter", Type: config.Class, Importance: config.Low, Group: groupCommon, Doc: "Converter of record keys; the worker's where it is not given."},
+	{Name: "key.converter.plugin.version", Type: config.String, Importance: config.Low, Group: groupCommon, Doc: "Version of the key converter.", Ignored: "there is one version of each plug-in"},
+	{Name: "value.converter", Type: config.Class, Importance: config.Low, Group: groupCommon, Doc: "Converter of record values; the worker's where it is not given."},
+	{Name: "value.converter.plugin.version", Type: config.String, Importance: config.Low, Group: groupCommon, Doc: "Version of the value converter.", Ignored: "there is one version of each plug-in"},
+	{Name: "header.converter", Type: config.Class, Importance: config.Low, Group: groupCommon, Doc: "Converter of record headers; the worker's where it is not given."},
+	{Name: "header.converter.plugin.version", Type: config.String, Importance: config.Low, Group: groupCommon, Doc: "Version of the header converter.", Ignored: "there is one version of each plug-in"},
+	{
+		Name: "transforms", Type: config.List, HasDefault: true, Importance: config.Low, Group: "Transforms",
+		Doc: "Aliases of the transformations to be applied to records, in order.",
+	},
+	{
+		Name: "predicates", Type: config.List, HasDefault: true, Importance: config.Low, Group: "Predicates",
+		Doc: "Aliases of the predicates used by transformations.", Later: "predicates",
+	},
+	{
+		Name: "config.action.reload", Type: config.String, Default: "restart", HasDefault: true, Importance: config.Low, Group: groupCommon,
+		Doc: "What to do when an external configuration provider's value changes.", Check: oneOf("none", "restart"),
+	},
+	{
+		Name: "errors.retry.timeout", Type: config.Long, Default: "0", HasDefault: true, Importance: config.Medium, Group: groupErrors,
+		Doc: "How long a failed conversion is tried again, in milliseconds.", Ignored: "conversions do not fail for a passing reason; everything else is retried for ever, or as errors.max.retries says",
+	},
+	{
+		Name: "errors.retry.delay.max.ms", Type: config.Long, Default: "60000", HasDefault: true, Importance: config.Medium, Group: groupErrors,
+		Doc: "Longest wait between two attempts of a conversion.", Ignored: "conversions do not fail for a passing reason; everything else is retried for ever, or as errors.max.retries says",
+	},
+	{
+		Name: "errors.tolerance", Type: config.String, Default: "none", HasDefault: true, Importance: config.Medium, Group: groupErrors,
+		Doc: "Whether records that cannot be converted are skipped.", Check: oneOf("none", "all"), Later: errorPolicy,
+	},
+	{
+		Name: "errors.log.enable", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium, Group: groupErrors,
+		Doc: "Whether to log every failed operation.", Ignored: "a failed operation is always logged",
+	},
+	{
+		Name: "errors.log.include.messages", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium, Group: groupErrors,
+		Doc: "Whether the log tells the record that failed.", Ignored: "topic, partition, offset and key are always told, the rest of the record never",
+	},
+}
+
+var sinkKeys = []config.Key{
+	{Name: "topics", Type: config.List, HasDefault: true, Importance: config.High, Group: groupCommon, Doc: "Topics to read, separated by commas."},
+	{Name: "topics.regex", Type: config.String, HasDefault: true, Importance: config.High, Group: groupCommon, Doc: "Regular expression that matches the names of the topics to read.", Check: regexReason},
+	{
+		Name: "errors.deadletterqueue.topic.name", Type: config.String, HasDefault: true, Importance: config.Medium, Group: groupErrors,
+		Doc: "Topic for records that the sink cannot take.", Later: errorPolicy,
+	},
+	{
+		Name: "errors.deadletterqueue.topic.replication.factor", Type: config.Short, Default: "3", HasDefault: true, Importance: config.Medium, Group: groupErrors,
+		Doc: "Replication factor of that topic.", Ignored: kafkaOnly,
+	},
+	{
+		Name: "errors.deadletterqueue.context.headers.enable", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium, Group: groupErrors,
+		Doc: "Whether headers in that topic tell the error.", Later: errorPolicy,
+	},
+}
+
+var sourceKeys = []config.Key{
+	{
+		Name: "topic.creation.groups", Type: config.List, HasDefault: true, Importance: config.Low, Group: "Topic Creation",
+		Doc: "Groups of topics with settings of their own.", Ignored: "topics are made with the log's defaults",
+	},
+	{
+		Name: "exactly.once.support", Type: config.String, Default: "requested", HasDefault: true, Importance: config.Medium, Group: "Exactly Once Support",
+		Doc: "Whether the worker must offer exactly-once delivery.", Check: foldedOneOf("REQUIRED", "REQUESTED"),
+	},
+	{
+		Name: "transaction.boundary", Type: config.String, Default: "poll", HasDefault: true, Importance: config.Medium, Group: "Exactly Once Support",
+		Doc: "Where transactions of the exactly-once producer end.", Check: foldedOneOf("INTERVAL", "POLL", "CONNECTOR"), Ignored: kafkaOnly,
+	},
+	{
+		Name: "transaction.boundary.interval.ms", Type: config.Long, Importance: config.Low, Group: "Exactly Once Support",
+		Doc: "Length of those transactions.", Check: atLeast(0), Ignored: kafkaOnly,
+	},
+	{
+		Name: "offsets.storage.topic", Type: config.String, Importance: config.Low, Group: "offsets.topic",
+		Doc: "Topic for the connector's own offsets.", Ignored: "positions are stored with the records, in one write",
+	},
+}
+
+// otherKeys are families of properties that a worker knows without a declaration of each.
+var otherKeys = regexp.MustCompile(`^((transforms|predicates|topic\.creation|(key|value|header)\.converter)\.|(producer|consumer|admin)\.override\.)`)
+
+// withoutEffect says why a property of otherKeys does nothing here.
+func withoutEffect(name string) string {
+	switch {
+	case strings.HasPrefix(name, "topic.creation."):
+		return "topics are made with the log's defaults"
+	case strings.Contains(name, ".override."):
+		return kafkaOnly
+	}
+	return ""
+}
+
+func nameReason(s string, _ config.Values) string {
+	if strings.TrimSpace(s) == "" {
+		return "String may not be empty"
+	}
+	var codes []string
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			codes = append(codes, strconv.Itoa(int(r)))
+		}
+	}
+	if len(codes) > 0 {
+		return "String may not contain control sequences but had the following ASCII chars: " + strings.Join(codes, ", ")
+	}
+	return ""
+}
+
+func atLeast(least int64) func(string, config.Values) string {
+	return func(s string, _ config.Values) string {
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil && n < least {
+			return fmt.Sprintf("Value must be at least %d", least)
+		}
+		return ""
+	}
+}
+
+func oneOf(allowed ...string) func(string, config.Values) string {
+	return func(s string, _ config.Values) string {
+		if slices.Contains(allowed, s) {
+			return ""
+		}
+		return "String must be one of: " + strings.Join(allowed, ", ")
+	}
+}
+
+func foldedOneOf(allowed ...string) func(string, config.Values) string {
+	return func(s string, _ config.Values) string {
+		if slices.ContainsFunc(allowed, func(a string) bool { return strings.EqualFold(a, s) }) {
+			return ""
+		}
+		return "String must be one of (case insensitive): " + strings.Join(allowed, ", ")
+	}
+}
+
+func regexReason(s string, _ config.Values) string {
+	if _, err := regexp.Compile(s); err != nil {
+		return "Invalid regex: " + err.Error()
+	}
+	return ""
+}

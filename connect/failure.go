@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package connect
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"freshet/capture"
+	"freshet/emitter/json"
+	"freshet/sinks"
+)
+
+// Retriable says whether trying again can mend err: true unless an error in its tree says that it cannot.
+func Retriable(err error) bool {
+	if err == nil {
+		return true
+	}
+	if r, ok := err.(interface{ Retriable() bool }); ok && !r.Retriable() { //nolint:errorlint // the tree is walked here
+		return false
+	}
+	switch u := err.(type) { //nolint:errorlint // the tree is walked here
+	case interface{ Unwrap() error }:
+		return Retriable(u.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, e := range u.Unwrap() {
+			if !Retriable(e) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// finalError is an error of the runtime itself that retrying cannot mend.
+type finalError struct{ error }
+
+// Retriable is false.
+func (finalError) Retriable() bool { return false }
+
+// Unwrap is the cause.
+func (f finalError) Unwrap() error { return f.error }
+
+// PreflightError is why a connector cannot work, with the faults that the checks before its start had found.
+type PreflightError struct {
+	Connector string
+	Findings  []capture.Finding // those that failed
+	Err       error
+}
+
+// Error is the cause, then the findings, each with what mends it.
+func (e *PreflightError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v; the checks before the start of %q had found %d fault(s):", e.Err, e.Connector, len(e.Findings))
+	for _, f := range e.Findings {
+		fmt.Fprintf(&b, "\n\t%s", f.Subject)
+		if f.Seen != "" {
+			fmt.Fprintf(&b, " is %s", f.Seen)
+		}
+		if f.Detail != "" {
+			b.WriteString(": " + f.Detail)
+		}
+		if f.Fix != "" {
+			b.WriteString("; to mend it: " + f.Fix)
+		}
+	}
+	return b.String()
+}
+
+// Unwrap is the cause.
+func (e *PreflightError) Unwrap() error { return e.Err }
+
+// Retriable is false: only an operator can mend it.
+func (*PreflightError) Retriable() bool { return false }
+
+// Kinds of plug-ins that run as tasks.
+const (
+	sourceKind = "source"
+	sinkKind   = "sink"
+)
+
+// headline is the first line of a trace: the exception that Kafka Connect shows in this place. Monitoring matches it.
+func headline(kind string) string {
+	if kind == sinkKind {
+		return "org.apache.kafka.connect.errors.ConnectException: Exiting WorkerSinkTask due to unrecoverable exception."
+	}
+	return "org.apache.kafka.connect.errors.ConnectException: An exception occurred in the change event producer. This connector will be stopped."
+}
+
+// traceOf is the trace of a failed task: Connect's exception, then the cause with its next step. A record that cannot be
+// converted has the exception and the words that Connect has for it.
+func traceOf(kind string, err error) string {
+	var data *json.DataError
+	if kind == sinkKind && errors.As(err, &data) {
+		return "org.apache.kafka.connect.errors.ConnectException: Tolerance exceeded in error handler\n" +
+			"Caused by: org.apache.kafka.connect.errors.DataException: " + RedactText(data.Error()) + "\n\tat " + place(err) + "\n"
+	}
+	return headline(kind) + "\nCaused by: " + RedactText(err.Error()) + "\n"
+}
+
+// place names the record that an error is about.
+func place(err error) string {
+	var row *sinks.RowError
+	if !errors.As(err, &row) {
+		return "an unknown record"
+	}
+	return fmt.Sprintf("record %s-%d@%d (key %s)", row.Topic, row.Partition, row.Offset, RedactText(row.Key))
+}

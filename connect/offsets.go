@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package connect
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"freshet/emitter/topic"
+)
+
+var errNoAdmin = errors.New("the log of this worker does not show positions")
+
+func (c *Connector) admin() (Admin, error) {
+	if a, ok := c.worker.topics.(Admin); ok {
+		return a, nil
+	}
+	return nil, errNoAdmin
+}
+
+// markPrefix is what the keys of all positions of a connector begin with.
+func markPrefix(connector string) string { return "[" + quoteJSON(connector) + "," }
+
+// Offsets are the durable positions of the connector: a source's by partition, a sink's by topic and partition.
+func (c *Connector) Offsets(ctx context.Context) ([]Offset, error) {
+	a, err := c.admin()
+	if err != nil {
+		return nil, err
+	}
+	if c.Plugin.Sink != nil {
+		return c.sinkOffsets(ctx, a)
+	}
+	marks, err := a.Marks(ctx, markPrefix(c.Name))
+	if err != nil {
+		return nil, fmt.Errorf("read positions of %q: %w", c.Name, err)
+	}
+	out := make([]Offset, 0, len(marks))
+	for _, m := range marks {
+		partition := strings.TrimSuffix(strings.TrimPrefix(m.Key, markPrefix(c.Name)), "]")
+		out = append(out, Offset{Partition: partition, Offset: m.Value})
+	}
+	return out, nil
+}
+
+// sinkOffsets are the committed offsets of the connector's group.
+func (c *Connector) sinkOffsets(ctx context.Context, a Admin) ([]Offset, error) {
+	groups, err := a.Groups(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read offsets of group %q: %w", GroupOf(c.Name), err)
+	}
+	offsets := groups[GroupOf(c.Name)]
+	out := make([]Offset, 0, len(offsets))
+	for _, p := range sortedPartitions(offsets) {
+		out = append(out, Offset{
+			Partition: fmt.Sprintf(`{"kafka_partition":%d,"kafka_topic":%s}`, p.Partition, quoteJSON(p.Topic)),
+			Offset:    fmt.Sprintf(`{"kafka_offset":%d}`, offsets[p]),
+		})
+	}
+	return out, nil
+}
+
+func sortedPartitions(offsets map[topic.Partition]int64) []topic.Partition {
+	out := make([]topic.Partition, 0, len(offsets))
+	for p := range offsets {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(x, y topic.Partition) int {
+		return cmp.Or(strings.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
+	})
+	return out
+}
+
+// OffsetChecker is a source connector that can tell whether positions set by hand make sense to it. The texts are JSON;
+// "" is null, and an offset "" forgets the partition's.
+type OffsetChecker interface {
+	CheckOffset(partition, offset string) error
+}
+
+// SetOffsets changes positions of the connector, whose tasks must not run. An Offset "" forgets the partition's. The
+// texts are JSON; nothing is changed if one of them makes no sense.
+func (c *Connector) SetOffsets(ctx context.Context, offsets []Offset) error {
+	a, err := c.admin()
+	if err != nil {
+		return err
+	}
+	if c.Plugin.Sink != nil {
+		return c.setSinkOffsets(ctx, a, offsets)
+	}
+	marks, err := c.marksOf(offsets)
+	if err != nil {
+		return err
+	}
+	for _, m := range marks {
+		if m.Value == "" {
+			err = a.DeleteMark(ctx, m.Key)
+		} else {
+			err = a.SetMark(ctx, m)
+		}
+		if err != nil {
+			return fmt.Errorf("change a position of %q: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+// marksOf makes marks of positions set by hand.
+func (c *Connector) marksOf(offsets []Offset) ([]topic.Mark, error) {
+	var marks []topic.Mark
+	for _, o := range offsets {
+		if o.Partition == "" && o.Offset == "" {
+			continue
+		}
+		if checker, ok := c.Plugin.Source.(OffsetChecker); ok {
+			if err := checker.CheckOffset(o.Partition, o.Offset); err != nil {
+				return nil, err
+			}
+		}
+		var partition, value bytes.Buffer
+		if err := compactObject(&partition, o.Partition); err != nil {
+			return nil, &Error{400, fmt.Sprintf("The partition %s of a source is not an object", o.Partition)}
+		}
+		if o.Offset != "" {
+			if err := compactObject(&value, o.Offset); err != nil {
+				return nil, &Error{400, fmt.Sprintf("The offset %s of a source is not an object", o.Offset)}
+			}
+		}
+		marks = append(marks, topic.Mark{Key: MarkKey(c.Name, partition.String()), Value: value.String()})
+	}
+	return marks, nil
+}
+
+// compactObject appends a JSON object without blanks: keys of positions are compared as bytes.
+func compactObject(dst *bytes.Buffer, text string) error {
+	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return errors.New("not an object")
+	}
+	return json.Compact(dst, []byte(text))
+}
+
+func (c *Connector) setSinkOffsets(ctx context.Context, a Admin, offsets []Offset) error {
+	targets := map[topic.Partition]int64{}
+	for _, o := range offsets {
+		p, at, err := sinkOffset(o)
+		if err != nil {
+			return err
+		}
+		targets[p] = at
+	}
+	for _, p := range sortedPartitions(targets) {
+		if err := a.SetGroupOffset(ctx, GroupOf(c.Name), p, targets[p]); err != nil {
+			return &Error{500, fmt.Sprintf("Failed to alter consumer group offsets for connector %s: %v", c.Name, err)}
+		}
+	}
+	return nil
+}
+
+func refusef(format string, args ...any) error { return &Error{400, fmt.Sprintf(format, args...)} }
+
+// sinkOffset reads an entry such as {"kafka_topic":"t","kafka_partition":0} with {"kafka_offset":5}; -1 forgets it.
+func sinkOffset(o Offset) (p topic.Partition, at int64, err error) {
+	var partition struct {
+		Topic     *string          `json:"kafka_topic"`
+		Partition *json.RawMessage `json:"kafka_partition"`
+	}
+	if err := json.Unmarshal([]byte(o.Partition), &partition); err != nil {
+		return p, 0, refusef("The partition for a sink connector offset cannot be null or missing: %s", o.Partition)
+	}
+	if partition.Topic == nil || partition.Partition == nil {
+		return p, 0, refusef(`The partition for a sink connector offset must contain the keys "kafka_topic" and "kafka_partition": %s`, o.Partition)
+	}
+	n, err := integer(*partition.Partition)
+	if err != nil || n < 0 || n > 1<<31-1 {
+		return p, 0, refusef("Failed to parse the following Kafka partition value in the provided offsets: %s", *partition.Partition)
+	}
+	p = topic.Partition{Topic: *partition.Topic, Partition: int32(n)}
+	if o.Offset == "" {
+		return p, -1, nil
+	}
+	var offset struct {
+		Offset *json.RawMessage `json:"kafka_offset"`
+	}
+	if err := json.Unmarshal([]byte(o.Offset), &offset); err != nil || offset.Offset == nil {
+		return p, 0, refusef(`The offset for a sink connector should either be null or contain the key "kafka_offset": %s`, o.Offset)
+	}
+	if at, err = integer(*offset.Offset); err != nil || at < 0 {
+		return p, 0, refusef("Failed to parse the following Kafka offset value in the provided offsets: %s", *offset.Offset)
+	}
+	return p, at, nil
+}
+
+// integer reads a JSON number, or a text that is one.
+func integer(raw json.RawMessage) (int64, error) {
+	return strconv.ParseInt(strings.Trim(string(raw), `"`), 10, 64)
+}
+
+// ResetOffsets forgets all positions of the connector, whose tasks must not run.
+func (c *Connector) ResetOffsets(ctx context.Context) error {
+	offsets, err := c.Offsets(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range offsets {
+		offsets[i].Offset = ""
+	}
+	return c.SetOffsets(ctx, offsets)
+}

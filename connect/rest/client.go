@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"freshet/emitter/topic"
+	"freshet/internal/topicio"
+)
+
+// Client asks a running worker. It is safe for concurrent use.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// NewClient makes a client of the worker at a URL. Redirects are not followed.
+func NewClient(base string) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("worker %q is not a URL such as %s", base, DefaultListener)
+	}
+	return &Client{
+		base: strings.TrimSuffix(base, "/"),
+		http: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}, nil
+}
+
+// Ping asks for GET / and returns the version that the worker tells.
+func (c *Client) Ping(ctx context.Context, patience time.Duration) (version string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var root struct {
+		Version string `json:"version"`
+	}
+	if err := c.json(ctx, "/", &root); err != nil {
+		return "", err
+	}
+	return root.Version, nil
+}
+
+// Topics lists the topics.
+func (c *Client) Topics(ctx context.Context) ([]topicio.Topic, error) {
+	var out []topicio.Topic
+	err := c.json(ctx, "/freshet/topics", &out)
+	return out, err
+}
+
+// Tail writes the lines of a topic's records to w, as topicio.Tail does.
+func (c *Client) Tail(ctx context.Context, o topicio.TailOptions, w io.Writer) error {
+	q := url.Values{}
+	if o.Partition != topic.AnyPartition {
+		q.Set("partition", strconv.Itoa(int(o.Partition)))
+	}
+	if o.FromBeginning {
+		q.Set("from", "beginning")
+	}
+	if o.ExitAtEnd {
+		q.Set("exit", "true")
+	}
+	resp, err := c.do(ctx, http.MethodGet, "/freshet/topics/"+url.PathEscape(o.Topic)+"/records?"+q.Encode(), nil)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return ended(ctx, fmt.Errorf("read topic %q: %w", o.Topic, err))
+	}
+	if cause := resp.Trailer.Get(failureTrailer); cause != "" {
+		return errors.New(cause)
+	}
+	return nil
+}
+
+// ended turns the error of a request that the caller gave up into none.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// Produce sends lines and returns how many records are durable in the topic.
+func (c *Client) Produce(ctx context.Context, name string, in io.Reader) (int, error) {
+	resp, err := c.do(ctx, http.MethodPost, "/freshet/topics/"+url.PathEscape(name)+"/records", in)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	var answer produced
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return 0, fmt.Errorf("answer of the worker: %w", err)
+	}
+	if answer.Error != "" {
+		return answer.Produced, errors.New(answer.Error)
+	}
+	return answer.Produced, nil
+}
+
+// json asks for a JSON document.
+func (c *Client) json(ctx context.Context, path string, into any) error {
+	resp, err := c.do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("answer of %s%s: %w", c.base, path, err)
+	}
+	return nil
+}
+
+// do sends a request. An answer that is no success becomes an error with the worker's message, unless it is one of
+// Produce, which tells how far it came.
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", mediaLines)
+		r.Header.Set("Accept", mediaLines)
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what is there is enough
+	var e struct {
+		failure
+		produced
+	}
+	if err := json.Unmarshal(text, &e); err == nil && (e.Message != "" || e.Error != "") {
+		if e.Error != "" {
+			return nil, fmt.Errorf("%s (%d record(s) before it are in the topic)", e.Error, e.Produced)
+		}
+		return nil, errors.New(e.Message)
+	}
+	return nil, fmt.Errorf("%s %s: %s", method, c.base+path, resp.Status)
+}

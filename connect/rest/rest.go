@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rest is the Kafka Connect REST API over a herder, and a few endpoints of our own under /freshet/ for the
+// command line.
+//
+// New makes the handler, Listen and Server run it. Paths, status codes, headers and messages are those of Kafka Connect,
+// whose clients match them. Nothing here keeps state; secrets are masked before they come here (see connect.Herder).
+package rest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"freshet/connect"
+	"freshet/emitter/topic"
+)
+
+// Options is what the handler needs.
+type Options struct {
+	Herder connect.Herder
+	// Topics is the log whose topics are shown; nil shows none.
+	Topics topic.Log
+	// Commit and ClusterID are what GET / tells.
+	Commit, ClusterID string
+	// Hosts are the names, besides addresses and localhost, that requests may give as Host. One "*" allows all.
+	Hosts []string
+	Log   *slog.Logger
+}
+
+// api serves the routes.
+type api struct {
+	o      Options
+	routes []route
+}
+
+// requestTime bounds a request, as Kafka Connect's 90 seconds do. Streams have no bound.
+const requestTime = 90 * time.Second
+
+// New makes the handler.
+func New(o Options) http.Handler {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &api{o: o}
+	a.routes = a.table()
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		a.send(w, reply{status: http.StatusForbidden, body: failure{403, "Cross-origin requests are refused"}})
+	}))
+	return a.checkHost(protection.Handler(a))
+}
+
+// checkHost refuses requests by names that this server does not go by: a page in a browser that made its own name point
+// here (DNS rebinding) gets nothing.
+func (a *api) checkHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !a.allowed(r.Host) {
+			a.send(w, reply{status: http.StatusForbidden, body: failure{403, "Host " + r.Host +
+				" is not allowed; name it in rest.allowed.hosts of the worker's properties if this server goes by it"}})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (a *api) allowed(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.TrimSuffix(strings.Trim(name, "[]"), ".")
+	if name == "" || strings.EqualFold(name, "localhost") || net.ParseIP(name) != nil {
+		return true
+	}
+	for _, h := range a.o.Hosts {
+		if h == "*" || strings.EqualFold(h, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// ServeHTTP finds the route, checks the form of the request, and answers.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	segments, err := split(r.URL.EscapedPath())
+	if err != nil {
+		a.send(w, reply{status: http.StatusBadRequest, body: failure{400, err.Error()}})
+		return
+	}
+	m, args := a.match(segments)
+	if m == nil {
+		a.send(w, bare(http.StatusNotFound))
+		return
+	}
+	if r.Method == http.MethodOptions {
+		a.options(w, m)
+		return
+	}
+	h, ok := m.handler(r.Method)
+	if !ok {
+		a.send(w, bare(http.StatusMethodNotAllowed))
+		return
+	}
+	if !m.number(segments) {
+		notFound := bare(http.StatusNotFound)
+		notFound.untyped = false
+		a.send(w, notFound)
+		return
+	}
+	if refusal, ok := form(r, m.media); !ok {
+		a.send(w, refusal)
+		return
+	}
+	if m.stream != nil {
+		a.stream(w, r, m, args)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+	defer cancel()
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	answer, err := h(&request{r.WithContext(ctx), args})
+	if err != nil {
+		answer = a.failed(r, err)
+	}
+	a.send(w, answer)
+}
+
+// failed makes an answer of an error. What is not a *connect.Error is a 500 with the message, as in Kafka Connect.
+func (a *api) failed(r *http.Request, err error) reply {
+	var e *connect.Error
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &e):
+		return reply{status: e.Code, body: failure{e.Code, connect.RedactText(e.Message)}}
+	case errors.As(err, &tooLarge):
+		return reply{status: http.StatusRequestEntityTooLarge, body: failure{http.StatusRequestEntityTooLarge, "The body is larger than 1 MiB"}}
+	}
+	a.o.Log.Warn("request failed", "method", r.Method, "path", r.URL.Path, "error", connect.RedactText(err.Error()))
+	return reply{status: http.StatusInternalServerError, body: failure{500, connect.RedactText(err.Error())}}
+}
+
+// failure is the body of every error.
+type failure struct {
+	Code    int    `json:"error_code"`
+	Message string `json:"message"`
+}

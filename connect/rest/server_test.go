@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rest_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"freshet/connect/connecttest"
+	"freshet/connect/rest"
+	"freshet/connect/standalone"
+	"freshet/emitter/topic"
+	"freshet/emitter/topic/local"
+	"freshet/internal/topicio"
+)
+
+// server is a worker with the API in front of it.
+type server struct {
+	t      *testing.T
+	url    string
+	http   *httptest.Server
+	herder *standalone.Herder
+	log    *local.Log
+	source *connecttest.Source
+}
+
+// newServer starts a worker with the test connectors in an empty folder, and ends it with the test.
+func newServer(t *testing.T) *server {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	db, log := connecttest.NewLog(t)
+	s := &server{t: t, log: log, source: &connecttest.Source{}}
+	h := httptest.NewUnstartedServer(nil)
+	logger := slog.New(slog.DiscardHandler)
+	s.herder = standalone.New(standalone.Options{
+		Worker: connecttest.NewWorker(t, log, s.source, nil, logger), Store: db, WorkerID: h.Listener.Addr().String(), Log: logger,
+	})
+	h.Config.Handler = rest.New(rest.Options{Herder: s.herder, Topics: log, Commit: "abc", ClusterID: "id", Hosts: []string{"freshet.example"}, Log: logger})
+	h.Start()
+	s.http, s.url = h, h.URL
+	require.NoError(t, log.Create(t.Context(), topic.Spec{Name: "k1-sink-in", Partitions: 2}))
+	t.Cleanup(func() {
+		h.Close()
+		require.NoError(t, s.herder.Close(context.WithoutCancel(t.Context())))
+	})
+	return s
+}
+
+func (s *server) address() string { return strings.TrimPrefix(s.url, "http://") }
+
+func (s *server) produce(name string, lines ...string) {
+	s.t.Helper()
+	n, err := topicio.Produce(s.t.Context(), s.log, name, strings.NewReader(strings.Join(lines, "\n")))
+	require.NoError(s.t, err)
+	require.Equal(s.t, len(lines), n)
+}
+
+// tick waits a moment between two looks at something that is settling.
+func (s *server) tick(t *testing.T) {
+	t.Helper()
+	select {
+	case <-time.After(5 * time.Millisecond):
+	case <-t.Context().Done():
+		t.Fatal("test ended while waiting")
+	}
+}
+
+// prepare makes what a recording found there.
+func (s *server) prepare(t *testing.T, name string) {
+	t.Helper()
+	if name == "create-invalid-config" {
+		names, err := s.herder.Connectors(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, names)
+	}
+}
+
+// do sends a request by the standard client.
+func (s *server) do(t *testing.T, method, path, body string, headers ...string) (int, http.Header, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+	require.NoError(t, err)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			r.Host = headers[i+1]
+		}
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	var text strings.Builder
+	_, err = io.Copy(&text, resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, resp.Header, text.String()
+}

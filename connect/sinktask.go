@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+
+	"freshet/config"
+	"freshet/emitter"
+	"freshet/emitter/json"
+	"freshet/emitter/topic"
+	"freshet/emitter/transform"
+	"freshet/sinks"
+)
+
+// GroupOf is the consumer group of a sink connector.
+func GroupOf(connector string) string { return "connect-" + connector }
+
+// subscription is what a sink connector reads.
+func subscription(name string, v config.Values) (topic.Subscription, error) {
+	s := topic.Subscription{Group: GroupOf(name), Topics: v.List("topics")}
+	if pattern := strings.TrimSpace(v.Get("topics.regex")); pattern != "" {
+		re, err := regexp.Compile(`\A(?:` + pattern + `)\z`) // as in Kafka Connect the whole name must match
+		if err != nil {
+			return s, finalError{fmt.Errorf("topics.regex %q: %w", pattern, err)}
+		}
+		s.Pattern = re.MatchString
+	}
+	return s, nil
+}
+
+// sinkTask is one attempt of a sink task: the loop of package sinks over a writer that has just been opened.
+type sinkTask struct {
+	*sinks.Task
+	log *taskLog
+}
+
+var (
+	_ Task       = (*sinkTask)(nil)
+	_ Progresser = (*sinkTask)(nil)
+)
+
+// Progress is the number of commits.
+func (t *sinkTask) Progress() int64 { return t.log.durable.Load() }
+
+// sinkOpener makes the Opener of a sink task. Everything is made anew for each attempt: it begins at the offsets that
+// were committed, or that the target keeps.
+func (c *Connector) sinkOpener(task int, v config.Values, log *slog.Logger) Opener {
+	w := c.worker
+	return func(ctx context.Context) (Task, error) {
+		s, err := subscription(c.Name, v)
+		if err != nil {
+			return nil, err
+		}
+		chain, problems := transform.Parse(v.Raw())
+		if errs := config.Errors(problems); len(errs) > 0 {
+			return nil, finalError{errs[0]}
+		}
+		env := sinks.Env{Connector: c.Name, Group: s.Group, Task: task, Log: log}
+		writer, err := c.Plugin.Sink.Open(ctx, env, v)
+		if err != nil {
+			return nil, err
+		}
+		l := &taskLog{Log: w.topics, topics: c.Topics}
+		o := sinks.Options{
+			Log: l, Subscription: s, Decoder: json.NewDecoder(c.set.converters.Key, c.set.converters.Value),
+			Writer: writer, DrainTimeout: w.config.DrainTimeout, Logger: log,
+		}
+		if len(chain) > 0 {
+			o.Transforms = []sinks.Transform{&sinkChain{chain: chain, header: c.set.converters.headerFormat()}}
+		}
+		return &sinkTask{sinks.NewTask(o), l}, nil
+	}
+}
+
+// sinkChain runs the transforms of a sink. Topic, partition and offset by which a record is counted are the loop's: here
+// only the names that the writer sees change.
+type sinkChain struct {
+	chain  transform.Chain
+	header emitter.HeaderFormat // of headers that transforms add
+	rec    transform.Record     // reused
+}
+
+var _ sinks.Transform = (*sinkChain)(nil)
+
+// Apply runs the chain over one record.
+func (s *sinkChain) Apply(b *sinks.Batch, r *sinks.Record) (bool, error) {
+	t := &s.rec
+	*t = transform.Record{
+		Topic: r.Topic, Partition: r.Partition, Headers: t.Headers[:0], Data: &b.Data,
+		KeyType: r.KeyType, Key: r.Key, ValueType: r.ValueType, Value: r.Value,
+	}
+	for _, h := range r.Headers {
+		t.Headers = append(t.Headers, transform.Header{Key: h.Key, Raw: h.Value})
+	}
+	keep, err := s.chain.Apply(t)
+	if err != nil || !keep {
+		return false, err
+	}
+	r.Topic, r.KeyType, r.Key, r.ValueType, r.Value = t.Topic, t.KeyType, t.Key, t.ValueType, t.Value
+	return true, s.headers(b, r)
+}
+
+// headers takes over the headers that the chain left.
+func (s *sinkChain) headers(b *sinks.Batch, r *sinks.Record) error {
+	same := len(r.Headers) == len(s.rec.Headers)
+	for i := range s.rec.Headers {
+		h := &s.rec.Headers[i]
+		same = same && h.Type == nil && h.Key == r.Headers[i].Key
+	}
+	if same {
+		return nil
+	}
+	out := make([]topic.Header, len(s.rec.Headers))
+	for i := range s.rec.Headers {
+		h := &s.rec.Headers[i]
+		out[i] = topic.Header{Key: h.Key, Value: h.Raw}
+		if h.Type == nil {
+			continue
+		}
+		var err error
+		if out[i].Value, err = s.header.AppendHeader(nil, h.Type, &b.Data, h.Value); err != nil {
+			return errors.Join(fmt.Errorf("encode header %q", h.Key), err)
+		}
+	}
+	r.Headers = out
+	return nil
+}

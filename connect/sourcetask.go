@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"freshet/capture"
+	"freshet/change"
+	"freshet/config"
+	"freshet/emitter"
+	"freshet/emitter/json"
+	"freshet/emitter/transform"
+)
+
+// sourceTask is one attempt of a source task: a reader at the last durable position, and the pipeline that carries what
+// it reads to the log.
+type sourceTask struct {
+	connector string
+	faults    []capture.Finding // what the checks before the start found
+	reader    capture.Reader
+	pipeline  *emitter.Pipeline
+	log       *taskLog
+	drain     time.Duration
+}
+
+var (
+	_ Task       = (*sourceTask)(nil)
+	_ Progresser = (*sourceTask)(nil)
+)
+
+// Run carries changes until ctx ends, then closes the reader: after the pipeline has drained, so that the last position
+// is confirmed before the connection goes.
+func (t *sourceTask) Run(ctx context.Context) error {
+	err := withFaults(t.connector, t.faults, t.pipeline.Run(ctx))
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.drain)
+	defer cancel()
+	if cerr := t.reader.Close(closing); cerr != nil {
+		err = errors.Join(err, fmt.Errorf("close the reader: %w", cerr))
+	}
+	return err
+}
+
+// Progress is the number of units that became durable.
+func (t *sourceTask) Progress() int64 { return t.log.durable.Load() }
+
+// sourceOpener makes the Opener of a source task. The formats live as long as the connector, so that their heads stay
+// interned over restarts; everything else is made anew for each attempt.
+func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger) Opener {
+	w := c.worker
+	key, value := json.New(c.set.converters.Key), json.New(c.set.converters.Value)
+	header := c.set.converters.headerFormat()
+	markKey := MarkKey(c.Name, c.Plugin.Source.Partition(v))
+	var opened bool // once; from then on there is nothing new to be found by checks
+	return func(ctx context.Context) (Task, error) {
+		t := &sourceTask{connector: c.Name, drain: w.config.DrainTimeout}
+		if !opened {
+			t.faults = c.preflight(ctx, v, log)
+		}
+		t.log = &taskLog{Log: w.topics, topics: c.Topics}
+		from, err := t.log.LoadMark(ctx, markKey)
+		if err != nil {
+			return nil, fmt.Errorf("load the last position: %w", err)
+		}
+		chain, problems := transform.Parse(v.Raw())
+		if errs := config.Errors(problems); len(errs) > 0 {
+			return nil, finalError{errs[0]}
+		}
+		env := capture.Env{Connector: c.Name, From: change.Position(from), Log: log}
+		if w.progress != nil {
+			env.Progress = func(p capture.Progress) { w.progress(c.Name, p) }
+		}
+		if t.reader, err = c.Plugin.Source.Open(ctx, env, v); err != nil {
+			return nil, withFaults(c.Name, t.faults, err)
+		}
+		opened = true
+		o := emitter.ParseOptions(v, c.Plugin.Source.Describe())
+		o.Connector, o.Task, o.MarkKey, o.RunID = c.Name, task, markKey, w.runID
+		o.Key, o.Value, o.Header, o.Chain = key, value, header, chain
+		o.DrainTimeout, o.Log = w.config.DrainTimeout, log
+		t.pipeline = emitter.NewPipeline(t.reader, t.log, o)
+		return t, nil
+	}
+}
+
+// preflight runs the doctor's checks and returns the faults. They keep nothing from starting: some pass by themselves (a
+// server that is not up yet), some are mended by the start (a slot about to be lost). But where the start then fails for
+// good, they tell the operator what to do.
+func (c *Connector) preflight(ctx context.Context, v config.Values, log *slog.Logger) []capture.Finding {
+	findings, err := c.Plugin.Source.Check(ctx, v)
+	if err != nil {
+		log.Warn("the checks before the start could not be made", "error", RedactText(err.Error()))
+	}
+	var faults []capture.Finding
+	for _, f := range findings {
+		if f.Level == capture.Fail {
+			faults = append(faults, f)
+		}
+		if f.Level != capture.OK {
+			log.Warn("check before the start", "level", f.Level.String(), "subject", f.Subject, "seen", f.Seen, "detail", f.Detail, "fix", f.Fix)
+		}
+	}
+	return faults
+}
+
+// withFaults adds the faults to an error that retrying cannot mend.
+func withFaults(connector string, faults []capture.Finding, err error) error {
+	if len(faults) == 0 || Retriable(err) {
+		return err
+	}
+	return &PreflightError{Connector: connector, Findings: faults, Err: err}
+}

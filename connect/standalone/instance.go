@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"freshet/connect"
+)
+
+// instance is one connector of the herder. given and made never change: another configuration is another instance.
+type instance struct {
+	name   string
+	given  map[string]string
+	made   *connect.Connector // nil where a stored configuration is no longer valid
+	stored bool
+
+	// What follows is written by the one change that is going on, and guarded by Herder.mu.
+	target     connect.State
+	err        error // why the connector itself is FAILED
+	restarting bool
+	tasks      []*task
+}
+
+// task is one task of an instance. cancel and done are nil while it does not run.
+type task struct {
+	supervisor *connect.Supervisor
+	cancel     context.CancelFunc
+	done       chan struct{}
+	restarting bool // guarded by Herder.mu
+}
+
+// cancel asks the tasks to stop; wait waits until they have.
+func (i *instance) cancel() {
+	for _, t := range i.tasks {
+		t.stop()
+	}
+}
+
+func (t *task) stop() {
+	if t.cancel != nil {
+		t.cancel()
+	}
+}
+
+func (i *instance) wait(ctx context.Context) error {
+	var errs []error
+	for n, t := range i.tasks {
+		if err := t.wait(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("task %s-%d has not stopped: %w", i.name, n, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (t *task) wait(ctx context.Context) error {
+	if t.done == nil {
+		return nil
+	}
+	select {
+	case <-t.done:
+		t.cancel, t.done = nil, nil
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run starts the task's goroutine, which lives until stop.
+func (t *task) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	t.cancel, t.done = cancel, done
+	go func() {
+		defer close(done)
+		defer cancel()
+		t.supervisor.Run(ctx)
+	}()
+}
+
+// start brings an instance into its target state: tasks are made and run, made and paused, or not made at all. A
+// connector that is created PAUSED has no tasks until it is resumed.
+func (h *Herder) start(i *instance) {
+	if i.made == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i.err = nil
+	if i.target != connect.Running || h.closed {
+		return
+	}
+	i.tasks = nil
+	for n := range i.made.Tasks() {
+		t := &task{supervisor: i.made.NewTask(n)}
+		i.tasks = append(i.tasks, t)
+		t.run()
+	}
+}
+
+// failure is the error that makes the connector itself FAILED: its own, or that of a task whose checks of the server
+// found that the connector as a whole cannot work.
+func (i *instance) failure() (error, string) {
+	if i.err != nil {
+		return i.err, "org.apache.kafka.connect.errors.ConnectException: " + i.err.Error() + "\n"
+	}
+	for _, t := range i.tasks {
+		var preflight *connect.PreflightError
+		if err := t.supervisor.Err(); errors.As(err, &preflight) {
+			_, trace := t.supervisor.State()
+			return err, trace
+		}
+	}
+	return nil, ""
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package standalone
+
+import (
+	"context"
+	"slices"
+
+	"freshet/config"
+	"freshet/connect"
+)
+
+// Connectors are the names, in the order of creation.
+func (h *Herder) Connectors(context.Context) ([]string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.order), nil
+}
+
+// Info describes a connector.
+func (h *Herder) Info(_ context.Context, name string) (connect.Info, error) {
+	i, err := h.find(name, notFound)
+	if err != nil {
+		return connect.Info{}, err
+	}
+	return h.info(i), nil
+}
+
+func (h *Herder) info(i *instance) connect.Info {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	info := connect.Info{Name: i.name, Config: i.shown(), Tasks: []connect.TaskID{}, Type: i.kind()}
+	for n := range i.tasks {
+		info.Tasks = append(info.Tasks, connect.TaskID{Connector: i.name, Task: n})
+	}
+	return info
+}
+
+// shown is the configuration with its secrets masked.
+func (i *instance) shown() map[string]string {
+	if i.made == nil {
+		return connect.Redact(nil, i.given)
+	}
+	return i.made.Shown()
+}
+
+func (i *instance) kind() string {
+	if i.made == nil {
+		return "unknown"
+	}
+	return i.made.Plugin.Kind
+}
+
+func (i *instance) version() string {
+	if i.made == nil {
+		return ""
+	}
+	return i.made.Plugin.Version
+}
+
+// Status is the state of a connector and its tasks.
+func (h *Herder) Status(_ context.Context, name string) (connect.Status, error) {
+	i, err := h.find(name, noStatus)
+	if err != nil {
+		return connect.Status{}, err
+	}
+	return h.status(i), nil
+}
+
+func (h *Herder) status(i *instance) connect.Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := connect.Status{
+		Name:      i.name,
+		Connector: connect.ConnectorStatus{State: i.target, WorkerID: h.o.WorkerID, Version: i.version()},
+		Tasks:     []connect.TaskStatus{},
+		Type:      i.kind(),
+	}
+	if failure, trace := i.failure(); failure != nil {
+		s.Connector.State, s.Connector.Trace = connect.Failed, trace
+	}
+	if i.restarting {
+		s.Connector.State = connect.Restarting
+	}
+	for n, t := range i.tasks {
+		state, trace := t.supervisor.State()
+		if t.restarting {
+			state = connect.Restarting
+		}
+		s.Tasks = append(s.Tasks, connect.TaskStatus{ID: n, State: state, WorkerID: h.o.WorkerID, Version: i.version(), Trace: trace})
+	}
+	return s
+}
+
+// TaskConfigs are the configurations of the tasks that there are.
+func (h *Herder) TaskConfigs(_ context.Context, name string) ([]map[string]string, error) {
+	i, err := h.find(name, notFound)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(i.tasks) == 0 {
+		return []map[string]string{}, nil
+	}
+	return i.made.TaskConfigs(), nil
+}
+
+// Topics are the topics that the connector has used. An unknown connector has used none.
+func (h *Herder) Topics(_ context.Context, name string) ([]string, error) {
+	if i, err := h.find(name, notFound); err == nil && i.made != nil {
+		if names := i.made.Topics.Names(); names != nil {
+			return names, nil
+		}
+	}
+	return []string{}, nil
+}
+
+// ResetTopics forgets them.
+func (h *Herder) ResetTopics(_ context.Context, name string) error {
+	if i, err := h.find(name, notFound); err == nil && i.made != nil {
+		i.made.Topics.Reset()
+	}
+	return nil
+}
+
+// Validate checks a configuration for a class without keeping it.
+func (h *Herder) Validate(_ context.Context, class string, cfg map[string]string) (connect.Validation, error) {
+	return h.o.Worker.Validate(class, cfg)
+}
+
+// Plugins lists the plug-ins.
+func (h *Herder) Plugins() []config.Plugin { return h.o.Worker.Plugins().List() }

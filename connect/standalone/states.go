@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package standalone
+
+import (
+	"context"
+	"fmt"
+
+	"freshet/connect"
+)
+
+// Pause ends the running tasks but keeps them: their state becomes PAUSED. Failed ones stay FAILED.
+func (h *Herder) Pause(ctx context.Context, name string) error {
+	return h.change(ctx, func() error {
+		i, err := h.find(name, unknown)
+		if err != nil {
+			return err
+		}
+		if i.target == connect.Stopped {
+			// As in Kafka Connect: a stopped connector becomes a paused one, without tasks.
+			return h.retarget(i, connect.Paused)
+		}
+		if err := h.retarget(i, connect.Paused); err != nil {
+			return err
+		}
+		i.cancel()
+		if err := i.wait(ctx); err != nil {
+			return err
+		}
+		for _, t := range i.tasks {
+			if state, _ := t.supervisor.State(); state != connect.Failed {
+				t.supervisor.Mark(connect.Paused)
+			}
+		}
+		return nil
+	})
+}
+
+// Resume starts what is paused or stopped. Failed tasks stay FAILED until they are restarted; a failed connector is tried
+// again.
+func (h *Herder) Resume(ctx context.Context, name string) error {
+	return h.change(ctx, func() error {
+		i, err := h.find(name, unknown)
+		if err != nil {
+			return err
+		}
+		if err := h.retarget(i, connect.Running); err != nil {
+			return err
+		}
+		failure, _ := i.failure()
+		if len(i.tasks) == 0 || failure != nil {
+			return h.restartAll(ctx, i)
+		}
+		for _, t := range i.tasks {
+			if state, _ := t.supervisor.State(); state == connect.Paused {
+				t.supervisor.Mark(connect.Unassigned)
+				t.run()
+			}
+		}
+		return nil
+	})
+}
+
+// Stop ends the tasks and gives them up.
+func (h *Herder) Stop(ctx context.Context, name string) error {
+	return h.change(ctx, func() error {
+		i, err := h.find(name, unknown)
+		if err != nil {
+			return err
+		}
+		if err := h.retarget(i, connect.Stopped); err != nil {
+			return err
+		}
+		i.cancel()
+		if err := i.wait(ctx); err != nil {
+			return err
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		i.tasks = nil
+		if i.made != nil {
+			i.err = nil
+		}
+		return nil
+	})
+}
+
+// restartAll ends what runs and brings the instance into its target state anew.
+func (h *Herder) restartAll(ctx context.Context, i *instance) error {
+	i.cancel()
+	if err := i.wait(ctx); err != nil {
+		return err
+	}
+	h.start(i)
+	return nil
+}
+
+// Restart restarts the connector and, as asked, its tasks. The status it returns is that of the beginning: what is being
+// restarted is RESTARTING. Without includeTasks only a failed connector needs anything done: it is tried again with its
+// tasks, which the failure kept from running.
+func (h *Herder) Restart(ctx context.Context, name string, includeTasks, onlyFailed bool) (status connect.Status, err error) {
+	err = h.change(ctx, func() error {
+		i, err := h.find(name, unknownColon)
+		if err != nil {
+			return err
+		}
+		failure, _ := i.failure()
+		plan := h.planRestart(i, failure != nil, includeTasks, onlyFailed)
+		status = h.status(i)
+		defer h.planDone(i)
+		if i.restarting && failure != nil {
+			return h.restartAll(ctx, i)
+		}
+		for _, t := range plan {
+			if err := h.restartTask(ctx, i, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return status, err
+}
+
+// planRestart marks and returns the tasks to be restarted.
+func (h *Herder) planRestart(i *instance, failed, includeTasks, onlyFailed bool) []*task {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i.restarting = failed || !onlyFailed
+	var plan []*task
+	for _, t := range i.tasks {
+		state, _ := t.supervisor.State()
+		if t.restarting = includeTasks && (!onlyFailed || state == connect.Failed); t.restarting {
+			plan = append(plan, t)
+		}
+	}
+	return plan
+}
+
+func (h *Herder) planDone(i *instance) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i.restarting = false
+	for _, t := range i.tasks {
+		t.restarting = false
+	}
+}
+
+func (h *Herder) restartTask(ctx context.Context, i *instance, t *task) error {
+	t.stop()
+	if err := t.wait(ctx); err != nil {
+		return err
+	}
+	if i.target != connect.Running {
+		t.supervisor.Mark(connect.Paused)
+		return nil
+	}
+	t.supervisor.Mark(connect.Unassigned)
+	t.run()
+	return nil
+}
+
+// RestartTask restarts one task.
+func (h *Herder) RestartTask(ctx context.Context, id connect.TaskID) error {
+	return h.change(ctx, func() error {
+		i, err := h.find(id.Connector, unknownColon)
+		switch {
+		case err != nil:
+			return err
+		case i.target == connect.Stopped:
+			return &connect.Error{Code: 409, Message: noKnownLeader}
+		case id.Task < 0 || id.Task >= len(i.tasks):
+			return &connect.Error{Code: 404, Message: fmt.Sprintf("Unknown task: %s-%d", id.Connector, id.Task)}
+		}
+		return h.restartTask(ctx, i, i.tasks[id.Task])
+	})
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// Opener opens a task at its last durable position: it connects, and leaves the work to Run. What it opened is closed by
+// the Run of the task.
+type Opener func(ctx context.Context) (Task, error)
+
+// Progresser is a Task that can say how much became durable; any growth makes the next wait the shortest again.
+type Progresser interface {
+	Progress() int64
+}
+
+// SupervisorOptions is what a Supervisor needs.
+type SupervisorOptions struct {
+	Kind string // source or sink
+	Open Opener
+	// Backoff bounds the waits; the zero value is DefaultBackoff.
+	Backoff Backoff
+	// MaxRetries is how often a task is opened again without progress before it is FAILED; negative is for ever.
+	MaxRetries int
+	Log        *slog.Logger
+}
+
+// Supervisor keeps one task going. It holds the only retry loop of the engine: readers, writers and logs return their
+// errors up to here, and every attempt begins at the last durable position.
+type Supervisor struct {
+	o SupervisorOptions
+
+	mu    sync.Mutex // guards what follows
+	state State
+	trace string
+	err   error
+}
+
+// NewSupervisor makes a Supervisor whose task is UNASSIGNED until it was opened.
+func NewSupervisor(o SupervisorOptions) *Supervisor {
+	if o.Backoff == (Backoff{}) {
+		o.Backoff = DefaultBackoff
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Supervisor{o: o, state: Unassigned}
+}
+
+// State is the task's state and, where it failed or waits for another attempt, the trace of the last error.
+func (s *Supervisor) State() (State, string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state, s.trace
+}
+
+// Err is the error that made the task FAILED, nil in other states.
+func (s *Supervisor) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != Failed {
+		return nil
+	}
+	return s.err
+}
+
+// Mark gives the task another state and forgets its trace. Herders call it while Run is not running.
+func (s *Supervisor) Mark(state State) { s.set(state, nil) }
+
+func (s *Supervisor) set(state State, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.err, s.trace = state, err, ""
+	if err != nil {
+		s.trace = traceOf(s.o.Kind, err)
+	}
+}
+
+// Run keeps the task going until ctx ends or it is FAILED. The task drains before Run returns.
+func (s *Supervisor) Run(ctx context.Context) {
+	waits := delays{Backoff: s.o.Backoff}
+	for {
+		progressed, err := s.attempt(ctx)
+		switch {
+		case ctx.Err() != nil:
+			s.ended(err)
+			return
+		case err == nil:
+			// The source has no more changes, ever (a snapshot without streaming). Connect leaves such a task RUNNING.
+			s.o.Log.Info("task has nothing more to do")
+			<-ctx.Done()
+			s.ended(nil)
+			return
+		case !Retriable(err):
+			s.failed(err)
+			return
+		}
+		if progressed {
+			waits.reset()
+		}
+		if s.o.MaxRetries >= 0 && waits.attempts >= s.o.MaxRetries {
+			s.failed(fmt.Errorf("gave up after %d retries (errors.max.retries): %w", waits.attempts, err))
+			return
+		}
+		wait := waits.next()
+		s.set(Restarting, err)
+		s.o.Log.Warn("task stopped and will be opened again", "error", RedactText(err.Error()), "wait", wait.Round(time.Millisecond))
+		if !sleep(ctx, wait) {
+			s.ended(nil)
+			return
+		}
+	}
+}
+
+// attempt opens and runs the task once. A panic is a bug of ours: it fails this task and spares the others.
+func (s *Supervisor) attempt(ctx context.Context) (progressed bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.o.Log.Error("task panicked", "panic", p, "stack", string(debug.Stack()))
+			err = finalError{fmt.Errorf("internal error: %v; the log holds the stack, please report it", p)}
+		}
+	}()
+	t, err := s.o.Open(ctx)
+	if err != nil {
+		return false, err
+	}
+	s.set(Running, nil)
+	s.o.Log.Info("task is running")
+	err = t.Run(ctx)
+	if p, ok := t.(Progresser); ok {
+		progressed = p.Progress() > 0
+	}
+	return progressed, err
+}
+
+// ended notes the end on request. What went wrong while draining is only told: all that was durable stays so.
+func (s *Supervisor) ended(err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.o.Log.Warn("task ended with an error while it was being stopped", "error", RedactText(err.Error()))
+	}
+	s.set(Unassigned, nil)
+	s.o.Log.Info("task has stopped")
+}
+
+func (s *Supervisor) failed(err error) {
+	s.set(Failed, err)
+	s.o.Log.Error("task failed", "error", RedactText(err.Error()))
+}
+
+// sleep waits, and returns false when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

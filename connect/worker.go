@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package connect
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"freshet/capture"
+	"freshet/config"
+	"freshet/emitter/topic"
+)
+
+// CompatibleVersion is the version of Kafka Connect whose behaviour this runtime has. Clients read it.
+const CompatibleVersion = "4.1.1"
+
+// WorkerConfig is what connectors inherit from their worker.
+type WorkerConfig struct {
+	// Properties are the worker's own, such as value.converter.
+	Properties map[string]string
+	// DrainTimeout is how long a stopped task may take to make durable what it has read.
+	DrainTimeout time.Duration
+	// Backoff of the retry loop; the zero value is DefaultBackoff.
+	Backoff Backoff
+}
+
+// Worker makes tasks of configurations. It holds no connectors: that is a herder's business. It is safe for concurrent
+// use.
+type Worker struct {
+	plugins  *Plugins
+	topics   topic.Log
+	config   WorkerConfig
+	log      *slog.Logger
+	runID    string
+	progress func(connector string, p capture.Progress)
+}
+
+// WorkerOptions is what a Worker needs.
+type WorkerOptions struct {
+	Plugins *Plugins
+	// Topics is the log that all tasks share. It outlives the Worker.
+	Topics topic.Log
+	Config WorkerConfig
+	Log    *slog.Logger
+	// Progress, if not nil, is told how snapshots go on; it must not block.
+	Progress func(connector string, p capture.Progress)
+}
+
+// NewWorker makes a Worker.
+func NewWorker(o WorkerOptions) *Worker {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	if o.Config.DrainTimeout == 0 {
+		o.Config.DrainTimeout = 5 * time.Second // Connect's task.shutdown.graceful.timeout.ms
+	}
+	return &Worker{plugins: o.Plugins, topics: o.Topics, config: o.Config, log: o.Log, runID: uuid(id), progress: o.Progress}
+}
+
+func uuid(id [16]byte) string {
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	h := hex.EncodeToString(id[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// Plugins are the plug-ins that configurations may name.
+func (w *Worker) Plugins() *Plugins { return w.plugins }
+
+// Validate checks a configuration without keeping it. class is what the request asks about: the end of the class that
+// the configuration names.
+func (w *Worker) Validate(class string, cfg map[string]string) (Validation, error) {
+	if given, ok := cfg["connector.class"]; ok && given != NullValue && !strings.HasSuffix(given, class) {
+		return Validation{}, &Error{400, fmt.Sprintf("Included connector type %s does not match request type %s", given, class)}
+	}
+	c, err := w.check(cfg)
+	if err != nil {
+		return Validation{}, &Error{500, "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: " + err.Error()}
+	}
+	return Validation{Plugin: c.plugin.Plugin, Values: c.raw, Problems: c.problems}, nil
+}
+
+// Unmask gives masked values of cfg their stored text back.
+func (w *Worker) Unmask(cfg, stored map[string]string) map[string]string {
+	plugin, err := w.plugins.Find(stored["connector.class"])
+	if err != nil {
+		return Unmask(nil, cfg, stored)
+	}
+	return Unmask(&plugin.Def, cfg, stored)
+}
+
+// Connector is a connector whose configuration is valid: its tasks can be started. It is immutable but for the set of
+// topics.
+type Connector struct {
+	Name   string
+	Plugin Plugin
+	// Config is the configuration as given, secrets in clear.
+	Config map[string]string
+	// Warnings are problems that refuse nothing.
+	Warnings []config.Problem
+	// Topics are those that the tasks have used.
+	Topics *TopicSet
+
+	worker *Worker
+	set    *checked
+	tasks  []config.Values
+}
+
+// NewConnector makes a connector of a configuration, or returns an *Error that says what is wrong with it.
+func (w *Worker) NewConnector(name string, cfg map[string]string) (*Connector, error) {
+	set, err := w.check(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := set.refuse(); err != nil {
+		return nil, err
+	}
+	c := &Connector{Name: name, Plugin: set.plugin, Config: set.raw, Topics: &TopicSet{}, worker: w, set: set}
+	for _, p := range set.problems {
+		if p.Warning {
+			c.Warnings = append(c.Warnings, p)
+		}
+	}
+	if err := c.split(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// split divides the work into tasks. Sinks have tasks.max equal ones, members of one consumer group.
+func (c *Connector) split() error {
+	limit := 1
+	if n, err := strconv.Atoi(strings.TrimSpace(c.Config["tasks.max"])); err == nil {
+		limit = n
+	}
+	if c.Plugin.Sink != nil {
+		for range limit {
+			c.tasks = append(c.tasks, c.set.values)
+		}
+		return nil
+	}
+	tasks, err := c.Plugin.Source.Split(c.set.values, limit)
+	if err != nil {
+		return &Error{400, fmt.Sprintf("Connector %s cannot be divided into tasks: %v", c.Name, err)}
+	}
+	c.tasks = tasks
+	return nil
+}
+
+// Tasks is the number of tasks.
+func (c *Connector) Tasks() int { return len(c.tasks) }
+
+// Shown is the configuration with its secrets masked.
+func (c *Connector) Shown() map[string]string { return Redact(&c.Plugin.Def, c.Config) }
+
+// TaskConfigs are the tasks' configurations with their secrets masked.
+func (c *Connector) TaskConfigs() []map[string]string {
+	out := make([]map[string]string, len(c.tasks))
+	for i, v := range c.tasks {
+		out[i] = Redact(&c.Plugin.Def, v.Raw())
+		out[i]["task.class"] = c.Plugin.taskClass()
+	}
+	return out
+}
+
+// NewTask makes the supervisor of a task. It starts nothing.
+func (c *Connector) NewTask(task int) *Supervisor {
+	v := c.tasks[task]
+	log := c.worker.log.With("connector", c.Name, "task", task)
+	o := SupervisorOptions{Kind: c.Plugin.Kind, Backoff: c.worker.config.Backoff, MaxRetries: -1, Log: log}
+	if c.Plugin.Sink != nil {
+		o.Open = c.sinkOpener(task, v, log)
+		return NewSupervisor(o)
+	}
+	if v.Has("errors.max.retries") {
+		o.MaxRetries = int(v.Int("errors.max.retries"))
+	}
+	if wait := v.Millis("retriable.restart.connector.wait.ms"); v.Has("retriable.restart.connector.wait.ms") && wait > 0 {
+		o.Backoff = Backoff{Min: wait, Max: wait}
+	}
+	o.Open = c.sourceOpener(task, v, log)
+	return NewSupervisor(o)
+}
+
+// MarkKey is the key of a source position in the log: the key of Kafka Connect's offset topic.
+func MarkKey(connector, partition string) string {
+	return "[" + quoteJSON(connector) + "," + partition + "]"
+}
+
+// quoteJSON is the JSON text of a string, with every character that may stand for itself.
+func quoteJSON(s string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // a string always encodes
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// Admin is a Log whose positions can be looked at and changed from outside.
+type Admin interface {
+	// Marks returns the marks whose key begins with prefix, by key.
+	Marks(ctx context.Context, prefix string) ([]topic.Mark, error)
+	SetMark(ctx context.Context, m topic.Mark) error
+	DeleteMark(ctx context.Context, key string) error
+	// Groups returns the committed offsets of all consumer groups.
+	Groups(ctx context.Context) (map[string]map[topic.Partition]int64, error)
+	// SetGroupOffset sets where a group without members goes on; offset < 0 forgets it.
+	SetGroupOffset(ctx context.Context, group string, p topic.Partition, offset int64) error
+}
+
+// CheckSource runs a source connector's checks of its server, as the doctor does. The error is an *Error where the
+// configuration is wrong.
+func (w *Worker) CheckSource(ctx context.Context, cfg map[string]string) ([]capture.Finding, error) {
+	set, err := w.check(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := set.refuse(); err != nil {
+		return nil, err
+	}
+	if set.plugin.Source == nil {
+		return nil, &Error{400, fmt.Sprintf("connector class %s is a sink: there are checks for sources only", set.plugin.Class)}
+	}
+	return set.plugin.Source.Check(ctx, set.values)
+}
+
+// CheckWorker checks the properties that connectors inherit, in the words of Kafka Connect.
+func (c WorkerConfig) CheckWorker() error {
+	_, problems := c.Converters(nil)
+	var errs []error
+	for _, p := range config.Errors(problems) {
+		errs = append(errs, p)
+	}
+	return errors.Join(errs...)
+}

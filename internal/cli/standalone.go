@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"freshet/config"
+	"freshet/internal/plugins"
+	"freshet/internal/worker"
+)
+
+func (a *app) standalone() *cobra.Command {
+	var insecure bool
+	cmd := &cobra.Command{
+		Use:   "standalone worker.properties [connector.properties connector.json ...]",
+		Short: "Run a worker with connectors from files, as connect-standalone does",
+		Long: `Runs a worker of one process. worker.properties and the connector files are those of
+Kafka Connect and Debezium; connector files are Java properties or JSON, either
+{"name","config"} or the properties themselves.
+
+Topics, positions and connectors made by REST are kept in data.dir of
+worker.properties (./freshet-data unless given). SIGINT and SIGTERM drain the
+tasks and end with exit code 0.`,
+		Args: arguments(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			properties, err := config.ReadProperties(args[0])
+			if err != nil {
+				return usage(err)
+			}
+			files := make([]config.File, len(args)-1)
+			for i, path := range args[1:] {
+				if files[i], err = config.ReadFile(path); err != nil {
+					return usage(err)
+				}
+			}
+			return asUsage(worker.Run(cmd.Context(), worker.Options{
+				Properties: properties, Connectors: files, Plugins: plugins.All(), Insecure: insecure,
+				Commit: buildOf(a.Version).commit, Log: a.log,
+			}))
+		},
+	}
+	cmd.Flags().BoolVar(&insecure, "insecure", false, "allow listeners that other machines can reach; the API has no authentication")
+	return cmd
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"freshet/emitter/topic"
+	"freshet/internal/topicio"
+	"freshet/internal/topicsource"
+)
+
+// topicFlags say where topics are: in a running worker, or in a folder that no worker has open.
+type topicFlags struct{ worker, data string }
+
+func (f *topicFlags) open(a *app, cmd *cobra.Command) (topicsource.Source, error) {
+	s, err := topicsource.Open(cmd.Context(), topicsource.Options{Worker: f.worker, DataDir: f.data, Log: a.log})
+	return s, asUsage(err)
+}
+
+func (a *app) topics() *cobra.Command {
+	var f topicFlags
+	cmd := &cobra.Command{
+		Use:   "topics",
+		Short: "List, read and write the local topics",
+		Long: `Asks the running worker, or opens the data folder where no worker runs. Without
+--worker and --data the worker at http://127.0.0.1:8083 is asked if it answers, else
+./freshet-data is opened.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q: `freshet topics --help` lists the commands", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.PersistentFlags().StringVar(&f.worker, "worker", "", "URL of the worker to ask")
+	cmd.PersistentFlags().StringVar(&f.data, "data", "", "data folder to open; no worker may have it open")
+	cmd.AddCommand(a.topicsList(&f), a.topicsTail(&f), a.topicsProduce(&f))
+	return cmd
+}
+
+func (a *app) topicsList(f *topicFlags) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the topics with their partitions and offsets",
+		Args:  arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "table" && output != "json" {
+				return usagef("--output %q is none of table, json", output)
+			}
+			s, err := f.open(a, cmd)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			topics, err := s.Topics(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				return json.NewEncoder(a.Out).Encode(topics)
+			}
+			return topicio.WriteTable(a.Out, topics)
+		},
+	}
+	cmd.Flags().StringVar(&output, "output", "table", "form of the list: table or json")
+	return cmd
+}
+
+func (a *app) topicsTail(f *topicFlags) *cobra.Command {
+	o := topicio.TailOptions{}
+	cmd := &cobra.Command{
+		Use:   "tail NAME",
+		Short: "Print the records of a topic, one JSON line each",
+		Long: `Prints {"topic","partition","offset","timestamp","key","value","headers"} for each record.
+Keys and values stand there exactly as the JSON they are; what is no JSON is
+{"$text":"…"}. Goes on until it is interrupted, unless --exit-at-end is given.`,
+		Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := f.open(a, cmd)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			o.Topic = args[0]
+			return s.Tail(cmd.Context(), o, a.Out)
+		},
+	}
+	cmd.Flags().BoolVar(&o.FromBeginning, "from-beginning", false, "begin with the oldest record kept, not with the next to come")
+	cmd.Flags().BoolVar(&o.ExitAtEnd, "exit-at-end", false, "end where the topic ended at the start")
+	cmd.Flags().Int32Var(&o.Partition, "partition", topic.AnyPartition, "read this partition only")
+	return cmd
+}
+
+func (a *app) topicsProduce(f *topicFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "produce NAME",
+		Short: "Append records to a topic: lines of standard input, in the form that tail prints",
+		Args:  arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := f.open(a, cmd)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			n, err := s.Produce(cmd.Context(), args[0], a.In)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(a.Err, "%d record(s) appended to %s\n", n, args[0])
+			return err
+		},
+	}
+}

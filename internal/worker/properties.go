@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"freshet/config"
+	"freshet/connect"
+	"freshet/connect/rest"
+	"freshet/emitter/topic/local"
+)
+
+// DefaultDataDir is where topics, positions and connectors live unless data.dir says something else.
+const DefaultDataDir = "./freshet-data"
+
+const (
+	embedded   = "topics are local, so there is no Kafka client to set up"
+	inDataDir  = "positions are stored in data.dir, with the records"
+	noOtherJar = "all plug-ins are part of the binary"
+	kafkaLater = "topics are local in this version; leave it out, and name the folder of the topics with data.dir"
+)
+
+// definition declares the worker's properties, as worker.properties of Kafka Connect has them, and our own.
+var definition = config.Def{Keys: []config.Key{
+	{Name: "data.dir", Type: config.String, Default: DefaultDataDir, HasDefault: true, Importance: config.High, Doc: "Folder of topics, positions and connectors."},
+	{Name: "listeners", Type: config.List, Default: rest.DefaultListener, HasDefault: true, Importance: config.High, Doc: "Addresses of the REST API. Other addresses than loopback need --insecure."},
+	{Name: "rest.allowed.hosts", Type: config.List, HasDefault: true, Importance: config.Medium, Doc: "Host names that requests may be addressed to, besides localhost and addresses; * allows all."},
+	{Name: "rest.advertised.host.name", Type: config.String, Importance: config.Low, Doc: "Host name that statuses show, and that requests may be addressed to."},
+	{Name: "rest.advertised.port", Type: config.Int, Importance: config.Low, Doc: "Port that statuses show."},
+	{Name: "rest.advertised.listener", Type: config.String, Importance: config.Low, Ignored: "there is one kind of listener"},
+	{Name: "bootstrap.servers", Type: config.List, Importance: config.High, Doc: "Kafka brokers.", Later: kafkaLater},
+	{Name: "key.converter", Type: config.Class, Default: "org.apache.kafka.connect.json.JsonConverter", HasDefault: true, Importance: config.High, Doc: "Converter of record keys."},
+	{Name: "value.converter", Type: config.Class, Default: "org.apache.kafka.connect.json.JsonConverter", HasDefault: true, Importance: config.High, Doc: "Converter of record values."},
+	{Name: "header.converter", Type: config.Class, Default: "org.apache.kafka.connect.storage.SimpleHeaderConverter", HasDefault: true, Importance: config.Low, Doc: "Converter of record headers."},
+	{Name: "task.shutdown.graceful.timeout.ms", Type: config.Long, Default: "5000", HasDefault: true, Importance: config.Low, Doc: "How long a stopped task may take to make durable what it has read."},
+	{Name: "retention.ms", Type: config.Long, Default: "604800000", HasDefault: true, Importance: config.Medium, Doc: "How long records are kept; -1 is for ever."},
+	{Name: "retention.bytes", Type: config.Long, Default: "-1", HasDefault: true, Importance: config.Medium, Doc: "How many bytes a partition keeps; -1 is without end."},
+	{Name: "num.partitions", Type: config.Int, Default: "1", HasDefault: true, Importance: config.Medium, Doc: "Partitions of new topics.", Check: positive},
+	{Name: "offset.storage.file.filename", Type: config.String, Importance: config.High, Ignored: inDataDir},
+	{Name: "offset.flush.interval.ms", Type: config.Long, Default: "60000", HasDefault: true, Importance: config.Low, Ignored: inDataDir},
+	{Name: "offset.flush.timeout.ms", Type: config.Long, Default: "5000", HasDefault: true, Importance: config.Low, Ignored: inDataDir},
+	{Name: "plugin.path", Type: config.List, Importance: config.Low, Ignored: noOtherJar},
+	{Name: "plugin.discovery", Type: config.String, Importance: config.Low, Ignored: noOtherJar},
+	{Name: "topic.creation.enable", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low, Ignored: "topics are made when the first record comes"},
+	{Name: "config.providers", Type: config.List, Importance: config.Low, Doc: "Sources of secrets in configurations.", Later: "write the values into the files, which only their owner should be able to read"},
+	{Name: "rest.extension.classes", Type: config.List, Importance: config.Low, Later: "listen on a loopback address, behind a proxy that checks who asks"},
+	{Name: "access.control.allow.origin", Type: config.String, Importance: config.Low, Ignored: "requests of other origins are always refused"},
+	{Name: "access.control.allow.methods", Type: config.String, Importance: config.Low, Ignored: "requests of other origins are always refused"},
+	{Name: "connector.client.config.override.policy", Type: config.String, Default: "All", HasDefault: true, Importance: config.Low, Ignored: embedded},
+}}
+
+func positive(s string, v config.Values) string {
+	if v.Int("num.partitions") < 1 {
+		return "Value must be at least 1"
+	}
+	return ""
+}
+
+// settings are the worker's properties, decoded.
+type settings struct {
+	dataDir   string
+	listeners []string
+	hosts     []string
+	advertise string // host:port, "" is the listener's
+	connect   connect.WorkerConfig
+	log       local.Options
+	warnings  []config.Problem
+}
+
+// parse decodes worker.properties. Its error names every property that is wrong.
+func parse(properties map[string]string) (settings, error) {
+	v, problems := definition.Parse(properties)
+	s := settings{
+		dataDir:   v.Get("data.dir"),
+		listeners: v.List("listeners"),
+		hosts:     v.List("rest.allowed.hosts"),
+		connect:   connect.WorkerConfig{Properties: properties, DrainTimeout: v.Millis("task.shutdown.graceful.timeout.ms")},
+		log: local.Options{
+			DefaultPartitions: int32(v.Int("num.partitions")),
+			RetentionTime:     unlimited(v.Millis("retention.ms")),
+			RetentionBytes:    unlimited(v.Int("retention.bytes")),
+		},
+	}
+	if host := v.Get("rest.advertised.host.name"); host != "" {
+		s.hosts = append(s.hosts, host)
+		if s.advertise = host; v.Has("rest.advertised.port") {
+			s.advertise += ":" + v.Get("rest.advertised.port")
+		}
+	}
+	var errs []error
+	for _, p := range problems {
+		if p.Warning {
+			s.warnings = append(s.warnings, p)
+		} else {
+			errs = append(errs, p)
+		}
+	}
+	if len(s.listeners) == 0 {
+		errs = append(errs, errors.New("listeners is empty: write listeners="+rest.DefaultListener))
+	}
+	for _, name := range v.Unknown(isConverterSetting) {
+		s.warnings = append(s.warnings, config.Problem{Property: name, Message: unknownWhy(name), Warning: true})
+	}
+	return s, errors.Join(append(errs, s.connect.CheckWorker())...)
+}
+
+func isConverterSetting(name string) bool {
+	return strings.HasPrefix(name, "key.converter.") || strings.HasPrefix(name, "value.converter.") || strings.HasPrefix(name, "header.converter.")
+}
+
+func unknownWhy(name string) string {
+	for _, prefix := range []string{"producer.", "consumer.", "admin.", "ssl.", "sasl.", "security.", "client.", "metric"} {
+		if strings.HasPrefix(name, prefix) {
+			return fmt.Sprintf("The property '%s' has no effect here: %s", name, embedded)
+		}
+	}
+	return fmt.Sprintf("The property '%s' is not known to the worker and has no effect", name)
+}
+
+// unlimited makes 0 the smallest limit, as Kafka means it; the log means its default by it.
+func unlimited[T int64 | time.Duration](n T) T {
+	if n == 0 {
+		return 1
+	}
+	return n
+}

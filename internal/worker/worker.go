@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package worker puts a worker of one process together: data folder, log, herder and REST API. `freshet standalone` is
+// this package with flags around it.
+//
+// Run owns everything it opens and closes it in the order drain, close log, close folder, whatever ended it.
+package worker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"freshet/capture"
+	"freshet/config"
+	"freshet/connect"
+	"freshet/connect/rest"
+	"freshet/connect/standalone"
+	"freshet/emitter/topic/local"
+	"freshet/internal/store"
+)
+
+// Options is what Run needs.
+type Options struct {
+	// Properties are those of worker.properties.
+	Properties map[string]string
+	// Connectors are the contents of the connector files, in order.
+	Connectors []config.File
+	Plugins    *connect.Plugins
+	// Insecure allows listeners that other machines can reach.
+	Insecure bool
+	Commit   string // of the source, as GET / tells it
+	Log      *slog.Logger
+	// Ready, if not nil, is called once everything runs. It must not block.
+	Ready func(Running)
+	// Progress, if not nil, is told how snapshots go on. It must not block.
+	Progress func(connector string, p capture.Progress)
+}
+
+// Running is a worker that runs. It is valid until Run returns.
+type Running struct {
+	URLs   []string // of the REST API
+	Herder connect.Herder
+	Topics *local.Log
+}
+
+// StartError is why a worker did not start: its configuration, or what it found on the machine. Nothing has run.
+type StartError struct{ Err error }
+
+// Error is the cause.
+func (e *StartError) Error() string { return e.Err.Error() }
+
+// Unwrap is the cause.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// Run runs a worker until ctx ends, and drains it then. A *StartError says that it did not come so far.
+func Run(ctx context.Context, o Options) error {
+	s, err := parse(o.Properties)
+	if err != nil {
+		return &StartError{err}
+	}
+	for _, p := range s.warnings {
+		o.Log.Warn("property of the worker", "property", p.Property, "problem", p.Message)
+	}
+	var listeners []net.Listener
+	defer func() {
+		for _, l := range listeners {
+			_ = l.Close() // the server has closed those it served
+		}
+	}()
+	for _, address := range s.listeners {
+		l, err := rest.Listen(ctx, address, o.Insecure)
+		if err != nil {
+			return &StartError{err}
+		}
+		listeners = append(listeners, l)
+	}
+	db, err := store.Open(s.dataDir, store.Options{Log: o.Log})
+	if err != nil {
+		return &StartError{err}
+	}
+	s.log.Log = o.Log
+	log, err := local.Open(db, s.log)
+	if err != nil {
+		return &StartError{errors.Join(err, db.Close())}
+	}
+	err = run(ctx, o, s, listeners, db, log)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.connect.DrainTimeout)
+	defer cancel()
+	return errors.Join(err, log.Close(closing), db.Close())
+}
+
+// run starts herder and REST API on an open log.
+func run(ctx context.Context, o Options, s settings, listeners []net.Listener, db *store.DB, log *local.Log) error {
+	address := s.advertise
+	if address == "" {
+		address = listeners[0].Addr().String()
+	} else if !strings.Contains(address, ":") {
+		_, port, _ := net.SplitHostPort(listeners[0].Addr().String()) // an address that was listened on has a port
+		address = net.JoinHostPort(address, port)
+	}
+	worker := connect.NewWorker(connect.WorkerOptions{Plugins: o.Plugins, Topics: log, Config: s.connect, Log: o.Log, Progress: o.Progress})
+	herder := standalone.New(standalone.Options{Worker: worker, Store: db, WorkerID: address, Log: o.Log})
+	handler := rest.New(rest.Options{
+		Herder: herder, Topics: log, Commit: o.Commit, ClusterID: clusterID(db.Dir()), Hosts: s.hosts, Log: o.Log,
+	})
+	g, ctx := errgroup.WithContext(ctx)
+	running := Running{Herder: herder, Topics: log}
+	for _, l := range listeners {
+		running.URLs = append(running.URLs, "http://"+l.Addr().String())
+		g.Go(func() error { return serve(ctx, l, handler, o.Log) })
+	}
+	g.Go(func() error {
+		if err := start(ctx, herder, o.Connectors); err != nil {
+			return &StartError{err}
+		}
+		o.Log.Info("worker is ready", "url", running.URLs[0], "data_dir", db.Dir())
+		if o.Ready != nil {
+			o.Ready(running)
+		}
+		<-ctx.Done()
+		return nil
+	})
+	err := g.Wait()
+	// Stop reading and drain. The deadline is generous beside the tasks' own: they end by themselves.
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.connect.DrainTimeout+30*time.Second)
+	defer cancel()
+	if cerr := herder.Close(closing); cerr != nil {
+		err = errors.Join(err, fmt.Errorf("stop the tasks: %w", cerr))
+	}
+	o.Log.Info("worker has stopped")
+	return err
+}
+
+func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	return rest.Serve(ctx, l, h, log)
+}
+
+// start starts the stored connectors, then those of the files, which go before stored ones of the same name.
+func start(ctx context.Context, h *standalone.Herder, files []config.File) error {
+	names := map[string]bool{}
+	for _, f := range files {
+		names[strings.TrimSpace(f.Name)] = true
+	}
+	if err := h.Start(ctx, names); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if err := h.AddFile(ctx, f); err != nil {
+			return fmt.Errorf("connector %q: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+// clusterID is the same for one data folder at all times, in the form of Kafka's.
+func clusterID(dir string) string {
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	sum := sha256.Sum256([]byte(dir))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
