@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package replicate
+
+import (
+	"fmt"
+	"hash/fnv"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Names of the two connectors, as logs and the data folder have them.
+const (
+	sourceName = "replicate-source"
+	sinkName   = "replicate-sink"
+	prefix     = "freshet"
+)
+
+// endpoint is one of the two databases.
+type endpoint struct {
+	url    string // as given
+	config *pgconn.Config
+}
+
+func parseEndpoint(flag, text string) (endpoint, error) {
+	c, err := pgconn.ParseConfig(text)
+	if err != nil {
+		// The driver's error repeats the URL with the password masked.
+		return endpoint{}, fmt.Errorf("%s: %w; give it as postgres://user:password@host:5432/database", flag, err)
+	}
+	if c.Database == "" {
+		return endpoint{}, fmt.Errorf("%s: the URL names no database; give it as postgres://user:password@host:5432/database", flag)
+	}
+	return endpoint{text, c}, nil
+}
+
+// address is the database for people: without user and password.
+func (e endpoint) address() string {
+	return fmt.Sprintf("%s:%d/%s", e.config.Host, e.config.Port, e.config.Database)
+}
+
+// setting is a parameter of the URL, such as sslmode.
+func (e endpoint) setting(name string) string {
+	if u, err := url.Parse(e.url); err == nil && u.Scheme != "" {
+		return u.Query().Get(name)
+	}
+	m := regexp.MustCompile(`(?:^|\s)` + name + `=(\S+)`).FindStringSubmatch(e.url)
+	if m == nil {
+		return ""
+	}
+	return m[1]
+}
+
+// slotName is the name of slot and publication: the same for the same work, another for other targets or tables.
+func slotName(from, to endpoint, patterns []string) string {
+	h := fnv.New32a()
+	fmt.Fprintln(h, from.address(), to.address(), strings.Join(patterns, ","))
+	return fmt.Sprintf("freshet_%08x", h.Sum32())
+}
+
+// listItem writes a name as an item of an include list: a regular expression in which a comma is escaped.
+func listItem(name string) string { return strings.ReplaceAll(regexp.QuoteMeta(name), ",", `\,`) }
+
+func sourceConfig(from endpoint, slot string, tables []table) map[string]string {
+	var include, exclude []string
+	for i := range tables {
+		include = append(include, listItem(tables[i].id.String()))
+		for _, c := range tables[i].columns {
+			if c.generated != "" || c.uncaptured {
+				exclude = append(exclude, listItem(tables[i].id.String()+"."+c.name))
+			}
+		}
+	}
+	cfg := map[string]string{
+		"connector.class":             "io.debezium.connector.postgresql.PostgresConnector",
+		"topic.prefix":                prefix,
+		"database.hostname":           from.config.Host,
+		"database.port":               strconv.Itoa(int(from.config.Port)),
+		"database.dbname":             from.config.Database,
+		"database.user":               from.config.User,
+		"database.password":           from.config.Password,
+		"plugin.name":                 "pgoutput",
+		"slot.name":                   slot,
+		"publication.name":            slot,
+		"publication.autocreate.mode": "filtered",
+		"table.include.list":          strings.Join(include, ","),
+		"snapshot.mode":               "initial",
+		"snapshot.max.threads":        "2",
+		"skipped.operations":          "none",
+		"status.update.interval.ms":   "1000",
+		"tombstones.on.delete":        "false",
+		"extended.headers.enabled":    "false",
+	}
+	keepNulls(cfg)
+	if len(exclude) > 0 {
+		cfg["column.exclude.list"] = strings.Join(exclude, ",")
+	}
+	for _, name := range []string{"sslmode", "sslcert", "sslkey", "sslrootcert", "sslpassword"} {
+		if v := from.setting(name); v != "" {
+			cfg["database."+name] = v
+		}
+	}
+	return cfg
+}
+
+func sinkConfig(to endpoint) map[string]string {
+	u := url.URL{Scheme: "postgres", Host: fmt.Sprintf("%s:%d", to.config.Host, to.config.Port), Path: "/" + to.config.Database}
+	q := url.Values{}
+	for _, name := range []string{"sslmode", "sslcert", "sslkey", "sslrootcert", "sslpassword"} {
+		if v := to.setting(name); v != "" {
+			q.Set(name, v)
+		}
+	}
+	u.RawQuery = q.Encode()
+	cfg := map[string]string{
+		"connector.class":        "io.debezium.connector.jdbc.JdbcSinkConnector",
+		"topics.regex":           prefix + `\..*`,
+		"connection.url":         u.String(),
+		"connection.username":    to.config.User,
+		"connection.password":    to.config.Password,
+		"insert.mode":            "upsert",
+		"primary.key.mode":       "record_key",
+		"delete.enabled":         "true",
+		"truncate.enabled":       "true",
+		"schema.evolution":       "basic",
+		"quote.identifiers":      "true",
+		"collection.name.format": "${source.schema}.${source.table}",
+		"offsets.table.name":     "freshet_offsets",
+	}
+	keepNulls(cfg)
+	return cfg
+}
+
+// keepNulls sets converters that leave nulls as they are. Kafka's default writes a column's default in place of a null,
+// and the copy would not be equal.
+func keepNulls(cfg map[string]string) {
+	for _, side := range []string{"key.converter", "value.converter"} {
+		cfg[side] = "org.apache.kafka.connect.json.JsonConverter"
+		cfg[side+".replace.null.with.default"] = "false"
+	}
+}
