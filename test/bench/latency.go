@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	latencyRate    = 2000 // transactions a second
+	latencySeconds = 20
+)
+
+// latency is W3: single-row transactions at a steady rate; commit → readable in the topic, and commit → committed in the
+// target. The first is the reader's wall clock less the commit time in the event, the second the difference of the two
+// commit timestamps of the one server that holds both databases.
+func (b *bench) latency(ctx context.Context) error {
+	c, err := b.database(ctx, "w3")
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx)
+	t, err := b.database(ctx, "w3_target")
+	if err != nil {
+		return err
+	}
+	defer t.Close(ctx)
+	if _, err := c.Exec(ctx, table); err != nil {
+		return err
+	}
+	w, err := b.start(ctx, filepath.Join(b.dir, "w3"))
+	if err != nil {
+		return err
+	}
+	if err := w.put("w3", b.source("w3", "w3", map[string]string{"snapshot.mode": "no_data"})); err != nil {
+		return err
+	}
+	if err := b.slotActive(ctx, w, c, "w3"); err != nil {
+		return err
+	}
+	if _, err := c.Exec(ctx, insertBatch, -1); err != nil { // the topic exists, the paths are warm
+		return err
+	}
+	if err := w.put("w3-sink", b.target("w3_target", "w3.bench.orders")); err != nil {
+		return err
+	}
+	if err := w.until(ctx, "the sink to have the first rows", func() (done bool, err error) {
+		err = t.QueryRow(ctx, "select to_regclass('orders') is not null").Scan(&done)
+		return done, err
+	}); err != nil {
+		return err
+	}
+	n := latencyRate * latencySeconds
+	topic, err := b.topicLatency(ctx, w, c, n)
+	if err != nil {
+		return err
+	}
+	target, err := b.targetLatency(ctx, w, c, t, n)
+	if err != nil {
+		return err
+	}
+	for _, r := range []struct {
+		what string
+		x    []float64
+	}{{"commit → readable in the topic", topic}, {"commit → committed in the target", target}} {
+		slices.Sort(r.x)
+		for _, q := range []struct {
+			name string
+			at   float64
+		}{{"p50", 0.5}, {"p99", 0.99}, {"max", 1}} {
+			b.results = append(b.results, result{Workload: "W3", What: r.what + ", " + q.name, Unit: "ms", Ours: []float64{r.x[int(q.at*float64(len(r.x)-1))]}})
+		}
+	}
+	cpu, rss, err := w.stop()
+	b.usage(float64(cpu.Microseconds())/float64(n), rss)
+	return err
+}
+
+// topicLatency writes n rows at the rate while it reads them from the topic, and returns the latencies in ms.
+func (b *bench) topicLatency(ctx context.Context, w *worker, c *pgx.Conn, n int) ([]float64, error) {
+	res, err := http.Get(w.url + "/freshet/topics/w3.bench.orders/records")
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	written := make(chan error, 1)
+	go func() { written <- b.write(ctx, c, n) }()
+	lines := bufio.NewReaderSize(res.Body, 1<<20)
+	var out []float64
+	for len(out) < n {
+		line, err := lines.ReadSlice('\n')
+		now := time.Now()
+		if err != nil {
+			return nil, fmt.Errorf("read the topic: %w", err)
+		}
+		micros, err := sourceMicros(line)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, float64(now.UnixMicro()-micros)/1000)
+	}
+	return out, <-written
+}
+
+// sourceMicros finds the commit time in an event: the first ts_us of its payload belongs to the source block.
+func sourceMicros(line []byte) (int64, error) {
+	_, payload, _ := bytes.Cut(line, []byte(`"payload":{"before"`))
+	_, rest, ok := bytes.Cut(payload, []byte(`"ts_us":`))
+	if !ok {
+		return 0, fmt.Errorf("no ts_us in %.200s", line)
+	}
+	return strconv.ParseInt(string(rest[:bytes.IndexByte(rest, ',')]), 10, 64)
+}
+
+// write commits n single-row transactions at the rate; it catches up when it was late.
+func (b *bench) write(ctx context.Context, c *pgx.Conn, n int) error {
+	start := time.Now()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for i := 0; i < n; {
+		<-tick.C
+		for due := int(time.Since(start).Seconds() * latencyRate); i < min(due, n); i++ {
+			if _, err := c.Exec(ctx, `insert into bench.orders values ($1, 1, 'NEW', 1.25, 'EUR', now(), now(), 'latency', true, '{"a":1}')`, i+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// targetLatency waits for the target and compares commit timestamps.
+func (b *bench) targetLatency(ctx context.Context, w *worker, c, t *pgx.Conn, n int) ([]float64, error) {
+	if err := w.until(ctx, "the target to have all rows", func() (bool, error) {
+		var have int
+		err := t.QueryRow(ctx, "select count(*) from orders where id > 0").Scan(&have)
+		return have >= n, err
+	}); err != nil {
+		return nil, err
+	}
+	const query = "select id, extract(epoch from pg_xact_commit_timestamp(xmin))::float8 * 1000 from %s where id > 0 order by id"
+	read := func(c *pgx.Conn, table string) (out []float64, err error) {
+		rows, err := c.Query(ctx, fmt.Sprintf(query, table))
+		if err != nil {
+			return nil, err
+		}
+		var id int64
+		var at float64
+		_, err = pgx.ForEachRow(rows, []any{&id, &at}, func() error { out = append(out, at); return nil })
+		return out, err
+	}
+	source, err := read(c, "bench.orders")
+	if err != nil {
+		return nil, err
+	}
+	target, err := read(t, "orders")
+	if err != nil {
+		return nil, err
+	}
+	for i := range target {
+		target[i] -= source[i]
+	}
+	return target, nil
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench runs the workloads of docs/benchmarks.md against the real binary and a real PostgreSQL, beside the limits
+// of the machine measured in the same run (pg_recvlogical, COPY), and prints a Markdown table.
+//
+// Records are counted at the far end: readable in the topic, or committed in the target. Workload and limit take turns;
+// the first round is thrown away. CPU time and peak memory are the worker's own, from /proc.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"freshet/internal/pgserver"
+)
+
+// password guards nothing: the server lives for one run on the loopback interface.
+const password = "bench-only"
+
+// bench is one run: a server, the binary under test, and what was measured.
+type bench struct {
+	rows   int
+	rounds int
+	dir    string
+	binary string
+	// profiles is a folder for CPU profiles of the workers, "" for none.
+	profiles string
+	pg       *pgserver.Server
+	results  []result
+}
+
+func main() {
+	workloads := flag.String("workloads", "W1,W2,W3,W4,W8", "which workloads to run")
+	rows := flag.Int("rows", 1_000_000, "rows of W1, W2, W4 and W8")
+	rounds := flag.Int("rounds", 3, "rounds of each, the first thrown away where there are more than one")
+	out := flag.String("out", "", "folder for results.json and results.md")
+	profiles := flag.String("profiles", "", "folder for CPU profiles of the workers")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *workloads, *rows, *rounds, *out, *profiles); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, workloads string, rows, rounds int, out, profiles string) error {
+	dir, err := os.MkdirTemp("", "freshet-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{rows: rows / 1000 * 1000, rounds: rounds, dir: dir, binary: filepath.Join(dir, "freshet"), profiles: profiles}
+	if err := b.build(ctx); err != nil {
+		return err
+	}
+	if b.pg, err = pgserver.New(ctx, pgserver.Options{
+		Password: password, Log: slog.New(slog.DiscardHandler),
+		Settings: map[string]string{
+			"shared_buffers": "256MB", "max_wal_size": "4GB", "track_commit_timestamp": "on", "wal_sender_timeout": "60s",
+			"max_wal_senders": "20", "max_replication_slots": "20", "synchronous_commit": "on", "autovacuum": "off",
+		},
+	}); err != nil {
+		return err
+	}
+	defer b.pg.Close()
+	all := []struct {
+		name string
+		run  func(context.Context) error
+	}{{"W1", b.stream}, {"W2", b.snapshot}, {"W3", b.latency}, {"W4", b.sink}, {"W8", b.replicate}}
+	for _, w := range all {
+		if !slices.Contains(strings.Split(workloads, ","), w.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "== %s\n", w.name)
+		if err := w.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
+	return b.report(out)
+}
+
+// build compiles the binary as it is released: static, without symbols.
+func (b *bench) build(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s", "-o", b.binary, "freshet/cmd/freshet")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	return cmd.Run()
+}
+
+func (b *bench) report(out string) error {
+	table := markdown(b.results)
+	fmt.Print(table)
+	if out == "" {
+		return nil
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(b.results, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(out, "results.json"), append(text, '\n'), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(out, "results.md"), []byte(table), 0o644)
+}

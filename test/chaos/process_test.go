@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"freshet/internal/testdb"
+)
+
+// workerEnv is what every child starts with: one folder and the same files.
+type workerEnv struct {
+	data  string
+	files []string
+}
+
+func newWorkerEnv(t *testing.T, source, target *testdb.Server) workerEnv {
+	t.Helper()
+	dir := t.TempDir()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := l.Addr().String()
+	require.NoError(t, l.Close())
+	env := workerEnv{data: filepath.Join(dir, "data")}
+	write := func(name, text string) {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		env.files = append(env.files, path)
+	}
+	write("worker.properties", "listeners=http://"+address+"\ndata.dir="+env.data+"\n")
+	write("source.json", config(t, "kill-source", map[string]string{
+		"connector.class": "io.debezium.connector.postgresql.PostgresConnector", "topic.prefix": "kill", "plugin.name": "pgoutput",
+		"database.hostname": source.Host, "database.port": strconv.Itoa(source.Port), "database.user": source.User,
+		"database.password": source.Password, "database.dbname": source.Database, "table.include.list": "public\\.counters",
+		"slot.name": "kill_" + source.Database, "publication.name": "kill", "publication.autocreate.mode": "filtered",
+		"max.batch.size": "200", "slot.retry.delay.ms": "200", "status.update.interval.ms": "50",
+		"key.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+	}))
+	write("sink.json", config(t, "kill-sink", map[string]string{
+		"connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector", "topics": "kill.public.counters",
+		"connection.url":      "jdbc:postgresql://" + net.JoinHostPort(target.Host, strconv.Itoa(target.Port)) + "/" + target.Database,
+		"connection.username": target.User, "connection.password": target.Password, "insert.mode": "upsert",
+		"primary.key.mode": "record_key", "delete.enabled": "true", "schema.evolution": "basic",
+		"collection.name.format": "counters", "offsets.table.name": "freshet_offsets", "batch.size": "100",
+	}))
+	return env
+}
+
+func config(t *testing.T, name string, cfg map[string]string) string {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{"name": name, "config": cfg})
+	require.NoError(t, err)
+	return string(text)
+}
+
+// child is a running worker.
+type child struct {
+	cmd    *exec.Cmd
+	lines  chan string // of its standard output
+	stderr *tail
+}
+
+func (e workerEnv) start(t *testing.T, stop string) *child {
+	t.Helper()
+	c := &child{cmd: exec.Command(os.Args[0], append([]string{"standalone"}, e.files...)...), lines: make(chan string, 16), stderr: &tail{}}
+	c.cmd.Env = append(os.Environ(), envChild+"=1", envStop+"="+stop)
+	c.cmd.Stderr = c.stderr
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := c.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.cmd.Start())
+	go c.read(out)
+	t.Cleanup(func() { _ = c.cmd.Process.Kill() })
+	return c
+}
+
+func (c *child) read(out io.Reader) {
+	defer close(c.lines)
+	for s := bufio.NewScanner(out); s.Scan(); {
+		c.lines <- s.Text()
+	}
+}
+
+// waitFor waits for a line of the child. failed ends the wait when a writer has failed.
+func (c *child) waitFor(t *testing.T, line string, failed <-chan error) {
+	t.Helper()
+	deadline := time.After(60 * time.Second)
+	for {
+		select {
+		case got, ok := <-c.lines:
+			require.True(t, ok, "the worker ended:\n%s", c.stderr)
+			if got == line {
+				return
+			}
+		case err := <-failed:
+			require.NoError(t, err)
+		case <-deadline:
+			t.Fatalf("the worker did not reach %q:\n%s", line, c.stderr)
+		}
+	}
+}
+
+func (c *child) kill(t *testing.T) {
+	t.Helper()
+	require.NoError(t, c.cmd.Process.Kill())
+	_ = c.cmd.Wait() // killed
+}
+
+// stop ends the worker in an orderly way.
+func (c *child) stop(t *testing.T) {
+	t.Helper()
+	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.cmd.Wait(), "%s", c.stderr)
+}
+
+// tail keeps the last of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	text string
+}
+
+func (w *tail) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text += string(p)
+	if len(w.text) > 16<<10 {
+		w.text = w.text[len(w.text)-8<<10:]
+	}
+	return len(p), nil
+}
+
+// String is the kept text.
+func (w *tail) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.TrimSpace(w.text)
+}
