@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package archtest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// levels is the order of the packages: one imports only what stands in a row above its own. A folder reads on its own,
+// and there are no cycles. A new package needs a place here; the comment says what a row is about.
+var levels = [][]string{
+	// Words; nothing of ours.
+	{"schema", "config", "emitter/topic", "internal/failpoint", "internal/pgserver"},
+	// What happened to rows; what is made of words alone.
+	{"change", "internal/topicio", "internal/verify"},
+	// Contracts.
+	{
+		"capture", "sinks", "emitter/transform", "internal/store",
+		"schema/ddl", "schema/history", "schema/registry", "sinks/jdbc/dialect",
+	},
+	// What is one target's own.
+	{"sinks/jdbc/postgres"},
+	// Generic engines, and targets.
+	{"snapshot", "emitter", "sinks/jdbc", "emitter/topic/local"},
+	// Databases and formats.
+	{"capture/postgres", "emitter/json"},
+	// The worker.
+	{"connect"},
+	// Who decides what runs, and the list of all plug-ins.
+	{"connect/rest", "connect/standalone", "internal/plugins", "internal/doctor"},
+	// A whole process.
+	{"internal/worker", "internal/topicsource"},
+	// What a process does with a worker in it.
+	{"internal/replicate", "internal/demo"},
+	// Flags.
+	{"internal/cli"},
+	// Programs.
+	{"cmd/freshet", "internal/docgen", "internal/pgserver/install"},
+}
+
+// testOnly are packages for tests: they may import anything, and only tests and each other import them.
+var testOnly = []string{
+	"internal/archtest", "internal/testdb", "capture/capturetest", "emitter/topic/topictest", "sinks/sinktest",
+}
+
+// drivers says who may import the modules that talk to the outside. A module that is not listed may be imported by any
+// package from level 1 on; a test may import all of them.
+var drivers = map[string][]string{
+	"github.com/jackc/pgx/v5":                    {"capture/postgres", "sinks/jdbc/postgres", "internal/verify", "internal/replicate"},
+	"github.com/jackc/pglogrepl":                 {"capture/postgres", "internal/replicate"},
+	"github.com/cockroachdb/pebble/v2":           {"internal/store"},
+	"github.com/fergusstrange/embedded-postgres": {"internal/pgserver"},
+	"github.com/spf13/cobra":                     {"internal/cli"},
+	"github.com/vbauerster/mpb/v8":               {"internal/replicate"},
+	"github.com/stretchr/testify":                testOnly,
+	"go.uber.org/goleak":                         testOnly,
+	"net/http":                                   {"connect/rest", "internal/worker", "internal/topicsource", "internal/cli", "internal/pgserver"},
+}
+
+// levelZeroThirdParty are level-0 packages that are more than words and so need more than the standard library.
+var levelZeroThirdParty = []string{"internal/pgserver"}
+
+func levelOf(pkg string) (int, bool) {
+	for n, row := range levels {
+		if slices.Contains(row, pkg) {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+func TestEveryPackageHasALevel(t *testing.T) {
+	for _, pkg := range packages(t) {
+		if _, ok := levelOf(pkg); !ok && !isTestOnly(pkg) {
+			t.Errorf("package %s has no place in the table of levels: give it one", pkg)
+		}
+	}
+}
+
+func TestImportsGoToLowerLevelsOnly(t *testing.T) {
+	eachFile(t, func(f *file) {
+		if f.test() || isTestOnly(f.pkg) {
+			return
+		}
+		from, _ := levelOf(f.pkg)
+		for _, imported := range f.imports {
+			pkg, ours := strings.CutPrefix(imported, module+"/")
+			if !ours {
+				continue
+			}
+			to, known := levelOf(pkg)
+			switch {
+			case isTestOnly(pkg):
+				t.Errorf("%s imports %s, which is for tests only", f.name, pkg)
+			case known && to >= from:
+				t.Errorf("%s: %s (level %d) imports %s (level %d); imports go from a higher level to a lower one, never sideways",
+					f.name, f.pkg, from, pkg, to)
+			}
+		}
+	})
+}
+
+func TestDriversStayWhereTheyAreUsed(t *testing.T) {
+	eachFile(t, func(f *file) {
+		if f.test() || isTestOnly(f.pkg) {
+			return
+		}
+		level, _ := levelOf(f.pkg)
+		for _, imported := range f.imports {
+			for driver, allowed := range drivers {
+				if within(imported, driver) && !slices.Contains(allowed, f.pkg) {
+					t.Errorf("%s imports %s; only %s may", f.name, imported, strings.Join(allowed, ", "))
+				}
+			}
+			if level == 0 && thirdParty(imported) && !slices.Contains(levelZeroThirdParty, f.pkg) {
+				t.Errorf("%s imports %s; level 0 is the standard library only", f.name, imported)
+			}
+		}
+	})
+}
+
+// The tables themselves must not go stale.
+func TestTablesNameWhatExists(t *testing.T) {
+	var imports []string
+	eachFile(t, func(f *file) { imports = append(imports, f.imports...) })
+	for driver := range drivers {
+		if !slices.ContainsFunc(imports, func(i string) bool { return within(i, driver) }) {
+			t.Errorf("nobody imports %s any more: take it from the table of drivers", driver)
+		}
+	}
+	seen := map[string]bool{}
+	for _, row := range levels {
+		for _, pkg := range row {
+			if seen[pkg] {
+				t.Errorf("package %s stands in the table of levels twice", pkg)
+			}
+			seen[pkg] = true
+		}
+	}
+}
+
+func isTestOnly(pkg string) bool {
+	return slices.Contains(testOnly, pkg) || strings.HasPrefix(pkg, "test/")
+}
+
+func within(imported, module string) bool {
+	return imported == module || strings.HasPrefix(imported, module+"/")
+}
+
+func thirdParty(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return strings.Contains(first, ".")
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command docgen writes docs/reference from the declarations of the properties, so that the documentation says what the
+// program does. With -check it writes nothing and fails where a file is not what it would write.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"freshet/connect"
+	"freshet/internal/plugins"
+)
+
+func main() {
+	dir := flag.String("dir", filepath.Join("docs", "reference"), "folder to write")
+	check := flag.Bool("check", false, "compare instead of writing")
+	flag.Parse()
+	if err := run(*dir, *check, pages(plugins.All())); err != nil {
+		fmt.Fprintln(os.Stderr, "docgen:", err)
+		os.Exit(1)
+	}
+}
+
+// run makes the folder hold exactly the given pages, or says how it differs.
+func run(dir string, check bool, pages map[string][]byte) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(pages)) {
+		path := filepath.Join(dir, name)
+		have, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if bytes.Equal(have, pages[name]) && err == nil {
+			continue
+		}
+		if check {
+			errs = append(errs, fmt.Errorf("%s is not up to date: run make docs", path))
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, pages[name], 0o644); err != nil {
+			return err
+		}
+	}
+	return errors.Join(append(errs, stale(dir, check, pages)...)...)
+}
+
+// stale removes pages of components that are no more.
+func stale(dir string, check bool, pages map[string][]byte) []error {
+	var errs []error
+	found, _ := filepath.Glob(filepath.Join(dir, "*.md")) // the only error is a bad pattern
+	for _, path := range found {
+		if _, ok := pages[filepath.Base(path)]; ok {
+			continue
+		}
+		if check {
+			errs = append(errs, fmt.Errorf("%s belongs to nothing: run make docs", path))
+		} else if err := os.Remove(path); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// pages renders a page for each connector, one for each other kind of plug-in, and an index.
+func pages(all *connect.Plugins) map[string][]byte {
+	out := map[string][]byte{}
+	var index bytes.Buffer
+	index.WriteString("# Reference\n\n" + generated + "\n| page | what |\n|---|---|\n")
+	for _, g := range groups(all.List()) {
+		out[g.file] = g.page()
+		fmt.Fprintf(&index, "| [%s](%s) | %s |\n", g.title, g.file, g.what())
+	}
+	out["README.md"] = index.Bytes()
+	return out
+}
