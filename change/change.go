@@ -97,7 +97,7 @@ func (b *Batch) Reset() {
 	b.End, b.Seq = "", 0
 }
 
-// Bytes is the size of what the batch holds, for byte budgets.
+// Size is the number of bytes of what the batch holds, for byte budgets.
 func (b *Batch) Size() int { return len(b.Arena) + 16*len(b.values) + 96*len(b.Changes) }
 
 // NewRow reserves a row of n values, all Null.

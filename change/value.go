@@ -35,10 +35,14 @@ type Value struct {
 	bits uint64
 }
 
-// The makers of values that need no memory.
-func NullValue() Value        { return Value{} }
+// NullValue is NULL. It and the next ones need no memory of a batch.
+func NullValue() Value { return Value{} }
+
+// UnavailableValue stands for a value that the database did not tell.
 func UnavailableValue() Value { return Value{kind: Unavailable} }
-func IntValue(i int64) Value  { return Value{Int, uint64(i)} }
+
+// IntValue holds a whole number.
+func IntValue(i int64) Value { return Value{Int, uint64(i)} }
 
 // FloatValue holds a float32 or a float64 (the type says which).
 func FloatValue(f float64) Value { return Value{Float, math.Float64bits(f)} }

@@ -110,7 +110,7 @@ func TestValues(t *testing.T) {
 	require.Equal(t, []string{"a", "b,c", "d"}, v.List("list"))
 	require.Equal(t, "Slow", v.Get("mode"))
 	require.Equal(t, "v", v.Get("new.name"))
-	require.Equal(t, "", v.Get("nothing"))
+	require.Empty(t, v.Get("nothing"))
 	require.Equal(t, map[string]string{"a": "1"}, v.Prefix("transforms."))
 	require.Equal(t, []string{"transforms.a", "unknown"}, v.Unknown(nil))
 	require.Equal(t, []string{"unknown"}, v.Unknown(func(name string) bool { return strings.HasPrefix(name, "transforms.") }))

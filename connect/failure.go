@@ -17,7 +17,7 @@ func Retriable(err error) bool {
 	if err == nil {
 		return true
 	}
-	if r, ok := err.(interface{ Retriable() bool }); ok && !r.Retriable() { //nolint:errorlint // the tree is walked here
+	if r, ok := err.(interface{ Retriable() bool }); ok && !r.Retriable() {
 		return false
 	}
 	switch u := err.(type) { //nolint:errorlint // the tree is walked here

@@ -3,6 +3,7 @@
 package connect_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,14 +50,10 @@ func TestRedactAndUnmask(t *testing.T) {
 	}, shown)
 
 	changed := map[string]string{}
-	for k, v := range shown {
-		changed[k] = v
-	}
+	maps.Copy(changed, shown)
 	changed["name"], changed["new"] = "d", "****"
 	want := map[string]string{}
-	for k, v := range stored {
-		want[k] = v
-	}
+	maps.Copy(want, stored)
 	want["name"], want["new"] = "d", "****"
 	require.Equal(t, want, connect.Unmask(def, changed, stored), "what was shown and sent back is the stored value")
 

@@ -62,6 +62,9 @@ func (c *Connector) sinkOpener(task int, v config.Values, log *slog.Logger) Open
 			return nil, finalError{errs[0]}
 		}
 		env := sinks.Env{Connector: c.Name, Group: s.Group, Task: task, Log: log}
+		if l, ok := w.topics.(topic.Identified); ok {
+			env.Origin = l.Identity()
+		}
 		writer, err := c.Plugin.Sink.Open(ctx, env, v)
 		if err != nil {
 			return nil, err

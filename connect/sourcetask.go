@@ -101,7 +101,7 @@ func (c *Connector) preflight(ctx context.Context, v config.Values, log *slog.Lo
 			faults = append(faults, f)
 		}
 		if f.Level != capture.OK {
-			log.Warn("check before the start", "level", f.Level.String(), "subject", f.Subject, "seen", f.Seen, "detail", f.Detail, "fix", f.Fix)
+			log.Warn("check before the start", "finding", f.Level.String(), "subject", f.Subject, "seen", f.Seen, "detail", f.Detail, "fix", f.Fix)
 		}
 	}
 	return faults

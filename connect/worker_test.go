@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"freshet/config"
 	"freshet/connect"
 	"freshet/connect/connecttest"
+	"freshet/emitter/topic"
 	"freshet/emitter/topic/local"
 	"freshet/internal/topicio"
 	"freshet/sinks"
@@ -217,9 +219,10 @@ func TestSourceTaskGoesOnAtItsMark(t *testing.T) {
 	c, s := newTask(t, w, with(sourceConfig, "file", "in.txt", "retriable.restart.connector.wait.ms", "1"))
 	waitFor(t, "the second attempt", func() bool { return source.Opened() == 2 && inState(s, connect.Running)() })
 	mu.Lock()
-	require.Equal(t, []string{"", `{"position":8}`}, from)
-	require.Equal(t, 1, closed)
+	gotFrom, gotClosed := slices.Clone(from), closed
 	mu.Unlock()
+	require.Equal(t, []string{"", `{"position":8}`}, gotFrom)
+	require.Equal(t, 1, gotClosed)
 	require.Equal(t, []string{".lines.t"}, c.Topics.Names())
 	offsets, err := c.Offsets(t.Context())
 	require.NoError(t, err)
@@ -309,8 +312,9 @@ func TestSinkTask(t *testing.T) {
 	produce(t, log, "in", wrapped("c"))
 	waitFor(t, "the next commit", committed(3))
 	mu.Lock()
-	require.Equal(t, []string{"to-in a", "to-in b", "to-in c"}, seen)
+	got := slices.Clone(seen)
 	mu.Unlock()
+	require.Equal(t, []string{"to-in a", "to-in b", "to-in c"}, got)
 	require.Equal(t, []string{"in"}, c.Topics.Names(), "the name before transforms")
 }
 
@@ -377,3 +381,5 @@ func TestTaskConfigs(t *testing.T) {
 }
 
 func writeFile(name, text string) error { return os.WriteFile(name, []byte(text), 0o600) }
+
+func partition(name string) topic.Partition { return topic.Partition{Topic: name} }

@@ -101,7 +101,7 @@ func (p *Pipeline) read(ctx context.Context, ring <-chan *frame, out chan<- *fra
 		switch {
 		case err == nil:
 		case errors.Is(err, io.EOF), ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end, or asked to stop: what was read is drained
 		default:
 			return err
 		}

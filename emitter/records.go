@@ -53,11 +53,25 @@ func newRecorder(o *Options, stats *Stats) (*recorder, error) {
 			{"connectorLogicalName", o.Source.Name}, {"taskId", strconv.Itoa(o.Task)}, {"connectorName", o.Source.Connector}, {"runId", o.RunID},
 		} {
 			key := "__debezium.context." + h[0]
-			r.context = append(r.context, topic.Header{Key: key, Value: []byte(h[1])})
-			r.typed = append(r.typed, transform.Header{Key: key, Raw: []byte(h[1])})
+			value, err := o.headerText(h[1])
+			if err != nil {
+				return nil, fmt.Errorf("encode header %q: %w", key, err)
+			}
+			r.context = append(r.context, topic.Header{Key: key, Value: value})
+			r.typed = append(r.typed, transform.Header{Key: key, Raw: value})
 		}
 	}
 	return r, nil
+}
+
+// headerText is the wire form of a header that is a text, the same for all records.
+func (o *Options) headerText(text string) ([]byte, error) {
+	if o.Header == nil {
+		return []byte(text), nil
+	}
+	var b change.Batch
+	b.Arena = append(b.Arena, text...)
+	return o.Header.AppendHeader(nil, &schema.Type{Kind: schema.String}, &b, b.TextFrom(0))
 }
 
 // planFor returns the plan of a table version, compiled at its first change. The plan of an older version goes.

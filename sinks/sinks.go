@@ -32,7 +32,9 @@ type Env struct {
 	Connector string
 	Group     string // consumer group, connect-NAME
 	Task      int
-	Log       *slog.Logger
+	// Origin is the identity of the log that offsets belong to (topic.Identified), "" where there is only one.
+	Origin string
+	Log    *slog.Logger
 }
 
 // Record is a decoded record. Its values are in the batch's Data.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"freshet/emitter/topic"
@@ -131,7 +132,7 @@ func (t *Task) loop(ctx context.Context, w *writing) error {
 			t.uncommit, polling = true, ctx
 		}
 		if len(fill.Next) > 0 {
-			polling = w.start(ctx, fill)
+			polling = w.start(ctx, fill) //nolint:fatcontext // made of ctx each time: it does not nest
 			fill, spare = spare, fill
 			fill.Reset()
 			if ctx.Err() == nil {
@@ -271,12 +272,7 @@ func (t *Task) position(ctx context.Context) error {
 }
 
 func (t *Task) subscribed(name string) bool {
-	for _, n := range t.o.Subscription.Topics {
-		if n == name {
-			return true
-		}
-	}
-	return t.o.Subscription.Pattern != nil && t.o.Subscription.Pattern(name)
+	return slices.Contains(t.o.Subscription.Topics, name) || t.o.Subscription.Pattern != nil && t.o.Subscription.Pattern(name)
 }
 
 // OffsetError says that the target's offsets are of another log than the one at hand.

@@ -51,7 +51,7 @@ type fakeTable struct {
 // newTables makes tables of "t=2 u=0".
 func newTables(list string) []fakeTable {
 	var out []fakeTable
-	for _, item := range strings.Fields(list) {
+	for item := range strings.FieldsSeq(list) {
 		name, n, _ := strings.Cut(item, "=")
 		rows, err := strconv.Atoi(n)
 		if err != nil {

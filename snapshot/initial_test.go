@@ -4,7 +4,6 @@ package snapshot_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -145,12 +144,12 @@ func TestCanceledNextLosesNothing(t *testing.T) {
 	var got taken
 	for len(got.ends) == 0 || got.ends[len(got.ends)-1] != behind {
 		var b change.Batch
-		if err := r.Next(canceled, &b); err == nil {
+		err := r.Next(canceled, &b)
+		if err == nil {
 			got.add(t, &b)
 			continue
-		} else {
-			require.ErrorIs(t, err, context.Canceled)
 		}
+		require.ErrorIs(t, err, context.Canceled)
 		require.NoError(t, r.Next(t.Context(), &b))
 		got.add(t, &b)
 	}
@@ -338,7 +337,7 @@ func TestErrorOfTheDatabaseKeepsItsBehaviour(t *testing.T) {
 	}
 	r := snapshot.Initial(q, nil, snapshot.Options{})
 	var e interface{ Retriable() bool }
-	require.True(t, errors.As(take(t, r).err, &e))
+	require.ErrorAs(t, take(t, r).err, &e)
 	require.False(t, e.Retriable())
 	mustClose(t, r)
 }

@@ -451,9 +451,23 @@ func TestLeftOutColumns(t *testing.T) {
 		typ      any
 		included bool // with include.unknown.datatypes
 	}{
-		{"pg_lsn", true}, {"int4multirange", true}, {"line", true}, {compOID, true}, {fakeHstoreOID, true}, {userNumericOID, true},
-		{posintArrayOID, true}, {"pg_lsn[]", true}, {"tsvector[]", true}, {"box[]", true}, {999999, true},
-		{"money[]", false}, {"name[]", false}, {"interval[]", false}, {"varbit[]", false}, {"xml[]", false}, {"point[]", false},
+		{"pg_lsn", true},
+		{"int4multirange", true},
+		{"line", true},
+		{compOID, true},
+		{fakeHstoreOID, true},
+		{userNumericOID, true},
+		{posintArrayOID, true},
+		{"pg_lsn[]", true},
+		{"tsvector[]", true},
+		{"box[]", true},
+		{999999, true},
+		{"money[]", false},
+		{"name[]", false},
+		{"interval[]", false},
+		{"varbit[]", false},
+		{"xml[]", false},
+		{"point[]", false},
 	} {
 		c := ColumnInfo{TypeOID: typeOID(t, test.typ), Typmod: -1}
 		o := defaultOptions()

@@ -153,7 +153,7 @@ func checkIdentityRules(value string, _ config.Values) string {
 }
 
 func checkKeyColumns(value string, _ config.Values) string {
-	for _, rule := range strings.Split(value, ";") {
+	for rule := range strings.SplitSeq(value, ";") {
 		if rule != "" && !keyColumnsPattern.MatchString(rule) {
 			return fmt.Sprintf("%s has an invalid format (expecting '%s')", rule, keyColumnsFormat)
 		}

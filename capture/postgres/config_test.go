@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,9 +24,7 @@ func minimal(more map[string]string) map[string]string {
 		"topic.prefix": "dbserver1", "database.hostname": "127.0.0.1", "database.user": "postgres",
 		"database.password": "canary-password", "database.dbname": "source",
 	}
-	for name, value := range more {
-		raw[name] = value
-	}
+	maps.Copy(raw, more)
 	return raw
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"strconv"
@@ -121,8 +122,8 @@ func (c dialer) dialError(err error) error {
 	case errors.As(err, &op):
 		cause = op
 	}
-	e, ok := wrapError("connect to", c.subject(), &hiddenError{cause, c.o.Password}).(*Error)
-	if !ok {
+	var e *Error
+	if !errors.As(wrapError("connect to", c.subject(), &hiddenError{cause, c.o.Password}), &e) {
 		return err
 	}
 	switch {
@@ -148,9 +149,7 @@ func (c dialer) config() (*pgconn.Config, error) {
 	cfg.Database, cfg.User, cfg.Password = o.Database, o.User, o.Password.Reveal()
 	cfg.ConnectTimeout, cfg.ValidateConnect = connectTimeout, nil
 	cfg.RuntimeParams = map[string]string{"application_name": "freshet:" + c.name}
-	for k, v := range sessionParams {
-		cfg.RuntimeParams[k] = v
-	}
+	maps.Copy(cfg.RuntimeParams, sessionParams)
 	tcp := &net.Dialer{KeepAlive: 30 * time.Second, Timeout: connectTimeout}
 	if !o.TCPKeepAlive {
 		tcp.KeepAlive = -1

@@ -76,7 +76,7 @@ insert into s values (1, '\x00ff', '2026-07-01 12:00+00', '2026-02-03', '1 day 2
 	first := s.read(1)[0]
 	f.Exec(t, `insert into s select 2, b, tz, d, i, f from s`)
 	second := s.read(1)[0]
-	require.Equal(t, strings.Replace(first[2:], "id=1", "id=2", -1), second[2:])
+	require.Equal(t, strings.ReplaceAll(first[2:], "id=1", "id=2"), second[2:])
 	require.Contains(t, second, "b=00ff ")
 	require.Contains(t, second, "f=0.1}")
 	require.Contains(t, second, "tz=2026-07-01T12:00:00")

@@ -117,7 +117,7 @@ func (q *copier) Chunks(ctx context.Context, t snapshot.Table, n int) ([]snapsho
 	if err != nil {
 		return nil, fmt.Errorf("read the size of table %q: %w", t.ID, err)
 	}
-	parts := int64(max(1, min(int64(n), pages)))
+	parts := max(1, min(int64(n), pages))
 	chunks := make([]snapshot.Chunk, parts)
 	for i := range parts {
 		var where []string
@@ -272,8 +272,8 @@ func (s *copySession) add(ctx context.Context, t *copyTable, line []byte, rows *
 			return fmt.Errorf("row has fewer than %d fields", i+1)
 		}
 		field := rest
-		if j := bytes.IndexByte(rest, '\t'); j >= 0 {
-			field, rest = rest[:j], rest[j+1:]
+		if before, after, ok := bytes.Cut(rest, []byte{'\t'}); ok {
+			field, rest = before, after
 		} else {
 			more = false
 		}

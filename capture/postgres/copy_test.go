@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,9 +31,7 @@ func serverOptions(t testing.TB, s *testdb.Server, more map[string]string) *opti
 		"database.hostname": s.Host, "database.port": strconv.Itoa(s.Port), "database.dbname": s.Database,
 		"database.user": s.User, "database.password": s.Password, "database.sslmode": "disable",
 	}
-	for k, v := range more {
-		raw[k] = v
-	}
+	maps.Copy(raw, more)
 	o := mustOptions(t, raw)
 	return &o
 }
@@ -143,15 +142,29 @@ func TestCopyFollowsFilters(t *testing.T) {
 		raw  map[string]string
 		want []string
 	}{
-		{"order of the include list", map[string]string{"table.include.list": "public.c,public.(a|b),public.gone"},
-			[]string{`r public.c first key(1) after(1)`, `r public.a last_in_data_collection key(1) after(1, "v", "w")`, `r public.b last key(1) after(1)`}},
-		{"part of the captured tables", map[string]string{"snapshot.include.collection.list": `public.b, "public"."c"`},
-			[]string{`r public.b first key(1) after(1)`, `r public.c last key(1) after(1)`}},
-		{"excluded key column stays in the key", map[string]string{"table.include.list": "public.a", "column.exclude.list": "public.a.(id|v)"},
-			[]string{`r public.a last key(1) after("w")`}},
-		{"a statement of one's own", map[string]string{"table.include.list": "public.(a|b)", "snapshot.select.statement.overrides": "public.a",
-			"snapshot.select.statement.overrides.public.a": "select w, v, 10 - id as id from a, generate_series(1, 2) where w <> 'x' order by id desc -- mine\n;"},
-			[]string{`r public.a first key(9) after(9, "v", "w")`, `r public.a last_in_data_collection key(9) after(9, "v", "w")`, `r public.b last key(1) after(1)`}},
+		{
+			"order of the include list",
+			map[string]string{"table.include.list": "public.c,public.(a|b),public.gone"},
+			[]string{`r public.c first key(1) after(1)`, `r public.a last_in_data_collection key(1) after(1, "v", "w")`, `r public.b last key(1) after(1)`},
+		},
+		{
+			"part of the captured tables",
+			map[string]string{"snapshot.include.collection.list": `public.b, "public"."c"`},
+			[]string{`r public.b first key(1) after(1)`, `r public.c last key(1) after(1)`},
+		},
+		{
+			"excluded key column stays in the key",
+			map[string]string{"table.include.list": "public.a", "column.exclude.list": "public.a.(id|v)"},
+			[]string{`r public.a last key(1) after("w")`},
+		},
+		{
+			"a statement of one's own",
+			map[string]string{
+				"table.include.list": "public.(a|b)", "snapshot.select.statement.overrides": "public.a",
+				"snapshot.select.statement.overrides.public.a": "select w, v, 10 - id as id from a, generate_series(1, 2) where w <> 'x' order by id desc -- mine\n;",
+			},
+			[]string{`r public.a first key(9) after(9, "v", "w")`, `r public.a last_in_data_collection key(9) after(9, "v", "w")`, `r public.b last key(1) after(1)`},
+		},
 		{"no column", map[string]string{"table.include.list": "public.a", "column.include.list": "x"}, []string{`r public.a last key(1) after()`}},
 		{"no table", map[string]string{"table.include.list": "public.x"}, nil},
 	}
@@ -373,7 +386,7 @@ func TestCopyConvertFailures(t *testing.T) {
 func TestCopyReportsProgress(t *testing.T) {
 	s := testdb.Postgres(t)
 	s.Exec(t, `create table a(id int); insert into a select generate_series(1, 5000); analyze a; create table b(id int)`)
-	var last = map[string]capture.Progress{}
+	last := map[string]capture.Progress{}
 	copied(t, newTestCopier(t, serverOptions(t, s, nil), snapshotState{}, nil), snapshot.Options{
 		Progress: func(p capture.Progress) { last[p.Table.Name] = p },
 	})

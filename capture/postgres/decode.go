@@ -202,9 +202,6 @@ func (d *decoder) row(b *change.Batch, kind byte, at lsn, c *cursor) error {
 		return err
 	}
 	ch.Before, ch.OldKey, ch.After, ch.Key = old.values, old.key, slots.values, slots.key
-	if d.o.SkipUnchanged && oldTag == tupleOld && b.Equal(ch.Before, ch.After) && b.Equal(ch.OldKey, ch.Key) {
-		return nil // skip.messages.without.change
-	}
 	d.emit(b, ch, at)
 	return nil
 }

@@ -37,7 +37,8 @@ func pointForm(typeUse) form {
 		typ: schema.Type{
 			Kind: schema.Struct, Name: schema.Point, Version: 1, Doc: "Geometry (POINT)",
 			Fields: []schema.Field{
-				{Name: "x", Type: &schema.Type{Kind: schema.Float64}}, {Name: "y", Type: &schema.Type{Kind: schema.Float64}},
+				{Name: "x", Type: &schema.Type{Kind: schema.Float64}},
+				{Name: "y", Type: &schema.Type{Kind: schema.Float64}},
 				optionalWKBField, sridField,
 			},
 		},

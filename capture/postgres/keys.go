@@ -17,7 +17,7 @@ type keyRule struct{ table, column *regexp.Regexp }
 // semicolons; each is a regular expression.
 func parseKeyRules(text string) ([]keyRule, error) {
 	var rules []keyRule
-	for _, part := range strings.Split(text, ";") {
+	for part := range strings.SplitSeq(text, ";") {
 		if strings.TrimSpace(part) == "" {
 			continue
 		}
@@ -29,7 +29,7 @@ func parseKeyRules(text string) ([]keyRule, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, column := range strings.Split(columns, ",") {
+		for column := range strings.SplitSeq(columns, ",") {
 			c, err := compileFilter(strings.TrimSpace(column))
 			if err != nil {
 				return nil, err

@@ -155,8 +155,8 @@ func parseDecimal(text []byte) (d decimal, ok bool) {
 		text = text[1:]
 	}
 	d.whole = text
-	if dot := bytes.IndexByte(text, '.'); dot >= 0 {
-		d.whole, d.frac = text[:dot], text[dot+1:]
+	if before, after, ok0 := bytes.Cut(text, []byte{'.'}); ok0 {
+		d.whole, d.frac = before, after
 	}
 	return d, len(d.whole)+len(d.frac) > 0 && isDigits(d.whole) && isDigits(d.frac)
 }

@@ -26,7 +26,6 @@ type options struct {
 	ConvertFailure  string    // event.converting.failure.handling.mode: fail, warn, skip
 	SkippedOps      string    // the operations c, u, d, t that are not emitted
 	SkippedOpsGiven bool      // whether skipped.operations was set: a created publication then has a publish clause
-	SkipUnchanged   bool      // skip.messages.without.change
 	MaxBatchSize    int       // changes in a batch
 	KeyRules        []keyRule // message.key.columns
 }
@@ -124,7 +123,6 @@ func parseOptions(v config.Values) (options, error) {
 		ConvertFailure:  v.Get("event.converting.failure.handling.mode"),
 		SkippedOps:      skippedOperations(v.List("skipped.operations")),
 		SkippedOpsGiven: v.Has("skipped.operations"),
-		SkipUnchanged:   v.Bool("skip.messages.without.change"),
 		MaxBatchSize:    int(v.Int("max.batch.size")),
 	}
 	return o, o.parsePatterns(v)
@@ -226,7 +224,7 @@ func skippedOperations(items []string) string {
 // splitStatements splits at semicolons; a doubled one stands for itself.
 func splitStatements(s string) []string {
 	var out []string
-	for _, part := range strings.Split(strings.ReplaceAll(s, ";;", "\x00"), ";") {
+	for part := range strings.SplitSeq(strings.ReplaceAll(s, ";;", "\x00"), ";") {
 		if part = strings.TrimSpace(strings.ReplaceAll(part, "\x00", ";")); part != "" {
 			out = append(out, part)
 		}

@@ -63,7 +63,7 @@ func relationOf(identity byte) []byte {
 	return pgMessage(msgRelation).u32(testOID).s("public").s("t").b(identity).u16(4).
 		b(1).s("id").u32(builtinOIDs["int8"].oid).u32(0xffffffff).
 		b(0).s("v").u32(builtinOIDs["text"].oid).u32(0xffffffff).
-		b(0).s("n").u32(builtinOIDs["numeric"].oid).u32((12<<16|2)+4).
+		b(0).s("n").u32(builtinOIDs["numeric"].oid).u32((12<<16 | 2) + 4).
 		b(0).s("at").u32(builtinOIDs["timestamptz"].oid).u32(0xffffffff).p
 }
 
@@ -75,8 +75,10 @@ func testDecoder(t testing.TB, from position) *decoder {
 	d := newDecoder(o, slog.New(slog.DiscardHandler), testRegistry(), from)
 	d.lookup = func(_ context.Context, oid uint32) (*catalogTable, error) {
 		return &catalogTable{OID: oid, Key: []string{"id"}, Columns: []ColumnInfo{
-			{Name: "id", TypeOID: builtinOIDs["int8"].oid, NotNull: true}, {Name: "v", TypeOID: builtinOIDs["text"].oid},
-			{Name: "n", TypeOID: builtinOIDs["numeric"].oid}, {Name: "at", TypeOID: builtinOIDs["timestamptz"].oid, NotNull: true},
+			{Name: "id", TypeOID: builtinOIDs["int8"].oid, NotNull: true},
+			{Name: "v", TypeOID: builtinOIDs["text"].oid},
+			{Name: "n", TypeOID: builtinOIDs["numeric"].oid},
+			{Name: "at", TypeOID: builtinOIDs["timestamptz"].oid, NotNull: true},
 		}}, nil
 	}
 	d.refresh = func(context.Context) error { return nil }

@@ -21,22 +21,46 @@ func TestPositionText(t *testing.T) {
 		start         lsn
 		inTransaction bool
 	}{
-		{"at rest", position{LSN: 20, Proc: 20, Commit: 20, Type: typeCommit, TxID: 7, Micros: 9},
-			`{"lsn_proc":20,"messageType":"COMMIT","lsn_commit":20,"lsn":20,"txId":7,"ts_usec":9}`, 20, false},
-		{"in a transaction", position{LSN: 30, Proc: 30, Commit: 20, Type: typeUpdate, Events: 3, TxID: 8, Micros: 9},
-			`{"lsn_proc":30,"messageType":"UPDATE","lsn_commit":20,"lsn_events_processed":3,"lsn":30,"txId":8,"ts_usec":9}`, 30, true},
-		{"in a transaction that began before another's commit", position{LSN: 30, Proc: 30, Commit: 40, Type: typeDelete, Events: 1, TxID: 8},
-			`{"lsn_proc":30,"messageType":"DELETE","lsn_commit":40,"lsn_events_processed":1,"lsn":30,"txId":8}`, 40, true},
-		{"before the first commit", position{LSN: 30, Proc: 30, Type: typeInsert, Events: 1, TxID: 8},
-			`{"lsn_proc":30,"messageType":"INSERT","lsn_events_processed":1,"lsn":30,"txId":8}`, 30, true},
-		{"moved by a keep-alive", position{LSN: 90, Proc: 90, Commit: 40, Type: typeCommit},
-			`{"lsn_proc":90,"messageType":"COMMIT","lsn_commit":40,"lsn":90}`, 90, false},
-		{"with xmin", position{LSN: 20, Proc: 20, Commit: 20, Type: typeCommit, TxID: 7, Xmin: 5, Micros: 9},
-			`{"lsn_proc":20,"messageType":"COMMIT","lsn_commit":20,"lsn":20,"txId":7,"xmin":5,"ts_usec":9}`, 20, false},
-		{"in a snapshot", position{LSN: 10, TxID: 5, Micros: 9, Snapshot: "INITIAL"},
-			`{"last_snapshot_record":false,"lsn":10,"txId":5,"ts_usec":9,"snapshot":"INITIAL","snapshot_completed":false}`, 0, false},
-		{"behind a snapshot", position{LSN: 10, TxID: 5, Micros: 9, Snapshot: "INITIAL", Last: true, Completed: true},
-			`{"last_snapshot_record":true,"lsn":10,"txId":5,"ts_usec":9,"snapshot":"INITIAL","snapshot_completed":true}`, 10, false},
+		{
+			"at rest",
+			position{LSN: 20, Proc: 20, Commit: 20, Type: typeCommit, TxID: 7, Micros: 9},
+			`{"lsn_proc":20,"messageType":"COMMIT","lsn_commit":20,"lsn":20,"txId":7,"ts_usec":9}`, 20, false,
+		},
+		{
+			"in a transaction",
+			position{LSN: 30, Proc: 30, Commit: 20, Type: typeUpdate, Events: 3, TxID: 8, Micros: 9},
+			`{"lsn_proc":30,"messageType":"UPDATE","lsn_commit":20,"lsn_events_processed":3,"lsn":30,"txId":8,"ts_usec":9}`, 30, true,
+		},
+		{
+			"in a transaction that began before another's commit",
+			position{LSN: 30, Proc: 30, Commit: 40, Type: typeDelete, Events: 1, TxID: 8},
+			`{"lsn_proc":30,"messageType":"DELETE","lsn_commit":40,"lsn_events_processed":1,"lsn":30,"txId":8}`, 40, true,
+		},
+		{
+			"before the first commit",
+			position{LSN: 30, Proc: 30, Type: typeInsert, Events: 1, TxID: 8},
+			`{"lsn_proc":30,"messageType":"INSERT","lsn_events_processed":1,"lsn":30,"txId":8}`, 30, true,
+		},
+		{
+			"moved by a keep-alive",
+			position{LSN: 90, Proc: 90, Commit: 40, Type: typeCommit},
+			`{"lsn_proc":90,"messageType":"COMMIT","lsn_commit":40,"lsn":90}`, 90, false,
+		},
+		{
+			"with xmin",
+			position{LSN: 20, Proc: 20, Commit: 20, Type: typeCommit, TxID: 7, Xmin: 5, Micros: 9},
+			`{"lsn_proc":20,"messageType":"COMMIT","lsn_commit":20,"lsn":20,"txId":7,"xmin":5,"ts_usec":9}`, 20, false,
+		},
+		{
+			"in a snapshot",
+			position{LSN: 10, TxID: 5, Micros: 9, Snapshot: "INITIAL"},
+			`{"last_snapshot_record":false,"lsn":10,"txId":5,"ts_usec":9,"snapshot":"INITIAL","snapshot_completed":false}`, 0, false,
+		},
+		{
+			"behind a snapshot",
+			position{LSN: 10, TxID: 5, Micros: 9, Snapshot: "INITIAL", Last: true, Completed: true},
+			`{"last_snapshot_record":true,"lsn":10,"txId":5,"ts_usec":9,"snapshot":"INITIAL","snapshot_completed":true}`, 10, false,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			require.Equal(t, c.want, c.p.Position())
@@ -56,8 +80,10 @@ func TestForeignOffsets(t *testing.T) {
 		text change.Position
 		want position
 	}{
-		{"unknown members and nulls", `{"transaction_id":null,"transaction_data_collection_order_public.t":3,"lsn_proc":5,"lsn":5,"lsn_commit":null,"messageType":"INSERT","txId":3}`,
-			position{LSN: 5, Proc: 5, Type: typeInsert, TxID: 3}},
+		{
+			"unknown members and nulls", `{"transaction_id":null,"transaction_data_collection_order_public.t":3,"lsn_proc":5,"lsn":5,"lsn_commit":null,"messageType":"INSERT","txId":3}`,
+			position{LSN: 5, Proc: 5, Type: typeInsert, TxID: 3},
+		},
 		{"old snapshot marker", `{"lsn":5,"snapshot":true,"snapshot_completed":true}`, position{LSN: 5, Snapshot: "INITIAL", Completed: true}},
 		{"old snapshot marker as text", `{"lsn":5,"snapshot":"true"}`, position{LSN: 5, Snapshot: "INITIAL"}},
 		{"no snapshot", `{"lsn":5,"snapshot":null}`, position{LSN: 5}},

@@ -162,10 +162,7 @@ func (r *Reader) close(ctx context.Context) error {
 // dropOnStop drops the slot after an orderly stop. A stop after an error, or with changes that are not durable yet, keeps
 // it: they are still to come.
 func (r *Reader) dropOnStop(ctx context.Context) error {
-	r.mu.Lock()
-	durable := r.given == "" || r.given == r.committed
-	r.mu.Unlock()
-	if r.shared.err != nil || !durable {
+	if !r.orderly() {
 		r.log.Warn("slot is kept in spite of slot.drop.on.stop: changes read from it are not durable yet", "slot", r.o.SlotName)
 		return nil
 	}
@@ -174,6 +171,13 @@ func (r *Reader) dropOnStop(ctx context.Context) error {
 		r.log.Warn("slot dropped because of slot.drop.on.stop: changes from now on are lost", "slot", r.o.SlotName)
 	}
 	return err
+}
+
+// orderly says whether the stream ended without an error and all that it brought is durable.
+func (r *Reader) orderly() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.shared.err == nil && (r.given == "" || r.given == r.committed)
 }
 
 // start opens the replication connection and begins to stream.

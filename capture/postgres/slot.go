@@ -188,7 +188,7 @@ func checkPosition(from position, s *slotState, end lsn) error {
 	case s.lost():
 		return &gapError{start, end, "the server has removed log files that the slot needed: its wal_status is " + strconv.Quote(s.WALStatus)}
 	case s.Restart > start:
-		return &gapError{start, s.Restart, fmt.Sprintf("the slot begins at %s, so it was created anew", s.Restart)}
+		return &gapError{start, s.Restart, fmt.Sprintf("the slot begins at %s: it was created anew or advanced by somebody else", s.Restart)}
 	case s.Confirmed > start:
 		return &gapError{start, s.Confirmed, fmt.Sprintf("the slot was advanced to %s by somebody else, or the stored offset is an old one", s.Confirmed)}
 	case start > end:

@@ -266,7 +266,9 @@ func (s *stream) untilTaken() error {
 // fill reads once, for d at most. Nothing read is no error.
 func (s *stream) fill(d time.Duration) (got bool, err error) {
 	if time.Since(s.lastByte) < burst {
+		lowWater(s.wire.conn, wireBytes)
 		time.Sleep(nap)
+		lowWater(s.wire.conn, 1)
 	}
 	if err := s.wire.conn.SetReadDeadline(time.Now().Add(min(d, s.statusEvery))); err != nil {
 		return false, wrapError("read", "the replication stream", err)
@@ -345,6 +347,7 @@ func (s *stream) await(ctx context.Context, f func(ctx context.Context) error) e
 	defer cancel()
 	answer := make(chan error, 1)
 	go func() { answer <- f(ctx) }()
+	defer func() { s.lastByte, s.pinged = time.Now(), false }() // silence was ours
 	timer := time.NewTimer(min(tick, s.statusEvery))
 	defer timer.Stop()
 	stop := s.r.shared.stop

@@ -85,7 +85,7 @@ func BenchmarkLatency(b *testing.B) {
 	go func() {
 		began := time.Now()
 		for i := range b.N {
-			for time.Since(began) < time.Duration(i)*500*time.Microsecond { //nolint:revive // a steady rate
+			for time.Since(began) < time.Duration(i)*500*time.Microsecond { // a steady rate
 			}
 			if _, err := conn.Exec(ctx, `insert into a values ($1,$2)`, i, time.Now().UnixMicro()); err != nil {
 				writer <- err

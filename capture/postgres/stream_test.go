@@ -307,7 +307,7 @@ func TestWireNeverReadsBeyondOneMessageForTheDriver(t *testing.T) {
 				kind, body, ok, err = x.next()
 			}
 			require.Equal(t, byte('d'), kind)
-			require.Equal(t, len(want), len(body))
+			require.Len(t, body, len(want))
 			require.Equal(t, want, string(body))
 		}
 		require.ErrorIs(t, x.fill(), io.EOF)

@@ -13,7 +13,9 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
@@ -159,10 +161,11 @@ func (s *Source) Opened() int {
 type Reader struct {
 	File    string
 	From    change.Position
-	Fail    error // what Next returns after the lines, if not nil
+	Fail    error // what Next returns once the lines are durable, if not nil
 	OnClose func()
 
-	done bool
+	done      bool
+	committed atomic.Bool
 }
 
 var _ capture.Reader = (*Reader)(nil)
@@ -186,15 +189,21 @@ func (r *Reader) Next(ctx context.Context, b *change.Batch) error {
 		b.End = end
 		return nil
 	}
-	if r.Fail != nil {
-		return r.Fail
+	for r.Fail == nil || r.done && !r.committed.Load() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
 	}
-	<-ctx.Done()
-	return ctx.Err()
+	return r.Fail
 }
 
-// Commit does nothing.
-func (r *Reader) Commit(context.Context, change.Position) error { return nil }
+// Commit notes that the lines are durable.
+func (r *Reader) Commit(context.Context, change.Position) error {
+	r.committed.Store(true)
+	return nil
+}
 
 // Close tells the test.
 func (r *Reader) Close(context.Context) error {
@@ -247,7 +256,13 @@ func (writer) Close(context.Context) error { return nil }
 // NewLog opens a log in memory, and closes it with the test.
 func NewLog(t testing.TB) (*store.DB, *local.Log) {
 	t.Helper()
-	db, err := store.Open("data", store.Options{FS: vfs.NewMem()})
+	return NewLogOn(t, vfs.NewMem())
+}
+
+// NewLogOn opens a log on a file system, and closes it with the test.
+func NewLogOn(t testing.TB, fs vfs.FS) (*store.DB, *local.Log) {
+	t.Helper()
+	db, err := store.Open("data", store.Options{FS: fs})
 	require.NoError(t, err)
 	log, err := local.Open(db, local.Options{RetentionInterval: -1})
 	require.NoError(t, err)

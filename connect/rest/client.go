@@ -85,7 +85,7 @@ func (c *Client) Tail(ctx context.Context, o topicio.TailOptions, w io.Writer) e
 // ended turns the error of a request that the caller gave up into none.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the caller gave up
 	}
 	return err
 }

@@ -171,7 +171,7 @@ func form(r *http.Request, media string) (refusal reply, ok bool) {
 
 func accepts(header, media string) bool {
 	kind, _, _ := strings.Cut(media, "/")
-	for _, item := range strings.Split(header, ",") {
+	for item := range strings.SplitSeq(header, ",") {
 		given, params, err := mime.ParseMediaType(strings.TrimSpace(item))
 		if err != nil || params["q"] == "0" {
 			continue

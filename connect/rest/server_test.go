@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"freshet/connect"
 	"freshet/connect/connecttest"
 	"freshet/connect/rest"
 	"freshet/connect/standalone"
@@ -70,6 +72,24 @@ func (s *server) tick(t *testing.T) {
 	case <-time.After(5 * time.Millisecond):
 	case <-t.Context().Done():
 		t.Fatal("test ended while waiting")
+	}
+}
+
+// settle waits until every task has come up, as the recorder did between requests.
+func (s *server) settle(t *testing.T) {
+	t.Helper()
+	names, err := s.herder.Connectors(t.Context())
+	require.NoError(t, err)
+	for _, name := range names {
+		for deadline := time.Now().Add(5 * time.Second); ; s.tick(t) {
+			status, err := s.herder.Status(t.Context(), name)
+			require.NoError(t, err)
+			coming := slices.ContainsFunc(status.Tasks, func(task connect.TaskStatus) bool { return task.State == connect.Unassigned })
+			if !coming {
+				break
+			}
+			require.False(t, time.Now().After(deadline), "%s does not come up", name)
+		}
 	}
 }
 

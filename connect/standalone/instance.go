@@ -102,16 +102,16 @@ func (h *Herder) start(i *instance) {
 
 // failure is the error that makes the connector itself FAILED: its own, or that of a task whose checks of the server
 // found that the connector as a whole cannot work.
-func (i *instance) failure() (error, string) {
+func (i *instance) failure() (trace string, err error) {
 	if i.err != nil {
-		return i.err, "org.apache.kafka.connect.errors.ConnectException: " + i.err.Error() + "\n"
+		return "org.apache.kafka.connect.errors.ConnectException: " + i.err.Error() + "\n", i.err
 	}
 	for _, t := range i.tasks {
 		var preflight *connect.PreflightError
 		if err := t.supervisor.Err(); errors.As(err, &preflight) {
 			_, trace := t.supervisor.State()
-			return err, trace
+			return trace, err
 		}
 	}
-	return nil, ""
+	return "", nil
 }

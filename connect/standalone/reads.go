@@ -76,7 +76,7 @@ func (h *Herder) status(i *instance) connect.Status {
 		Tasks:     []connect.TaskStatus{},
 		Type:      i.kind(),
 	}
-	if failure, trace := i.failure(); failure != nil {
+	if trace, failure := i.failure(); failure != nil {
 		s.Connector.State, s.Connector.Trace = connect.Failed, trace
 	}
 	if i.restarting {

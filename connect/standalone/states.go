@@ -47,7 +47,7 @@ func (h *Herder) Resume(ctx context.Context, name string) error {
 		if err := h.retarget(i, connect.Running); err != nil {
 			return err
 		}
-		failure, _ := i.failure()
+		_, failure := i.failure()
 		if len(i.tasks) == 0 || failure != nil {
 			return h.restartAll(ctx, i)
 		}
@@ -104,7 +104,7 @@ func (h *Herder) Restart(ctx context.Context, name string, includeTasks, onlyFai
 		if err != nil {
 			return err
 		}
-		failure, _ := i.failure()
+		_, failure := i.failure()
 		plan := h.planRestart(i, failure != nil, includeTasks, onlyFailed)
 		status = h.status(i)
 		defer h.planDone(i)

@@ -87,9 +87,14 @@ func envelopeOf(table *schema.Table, name string) *emitter.Envelope {
 	return &emitter.Envelope{
 		Table: table,
 		Type: &schema.Type{Kind: schema.Struct, Name: name + ".Envelope", Version: 2, Fields: []schema.Field{
-			{Name: "before", Type: row}, {Name: "after", Type: row}, {Name: "source", Type: source},
-			{Name: "transaction", Type: transaction}, {Name: "op", Type: text},
-			{Name: "ts_ms", Type: optionalLong}, {Name: "ts_us", Type: optionalLong}, {Name: "ts_ns", Type: optionalLong},
+			{Name: "before", Type: row},
+			{Name: "after", Type: row},
+			{Name: "source", Type: source},
+			{Name: "transaction", Type: transaction},
+			{Name: "op", Type: text},
+			{Name: "ts_ms", Type: optionalLong},
+			{Name: "ts_us", Type: optionalLong},
+			{Name: "ts_ns", Type: optionalLong},
 		}},
 		Source: emitter.SourcePlan{Block: block, Version: "3.6.1.Final", Connector: "postgresql", Name: "dbserver1"},
 	}

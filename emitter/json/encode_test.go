@@ -60,15 +60,18 @@ func TestEnvelope(t *testing.T) {
 		{"read", false, change.Change{Op: change.Read, After: full, Snapshot: change.SnapshotLast}, `{"before":null,"after":` + fullText + `,` + fmt.Sprintf(source, `"last"`, "r")},
 		{"truncate", false, change.Change{Op: change.Truncate}, `{"before":null,"after":null,` + fmt.Sprintf(source, `"false"`, "t")},
 		{
-			"delete with key only", false, change.Change{Op: change.Delete, Before: half},
+			"delete with key only", false,
+			change.Change{Op: change.Delete, Before: half},
 			`{"before":{"id":1,"sku":"","qty":1,"price":null,"created":"1970-01-01T00:00:00Z","doc":null},"after":null,` + fmt.Sprintf(source, `"false"`, "d"),
 		},
 		{
-			"delete with key only, nulls kept", true, change.Change{Op: change.Delete, Before: shopRow(&b)},
+			"delete with key only, nulls kept", true,
+			change.Change{Op: change.Delete, Before: shopRow(&b)},
 			`{"before":{"id":0,"sku":"","qty":null,"price":null,"created":"1970-01-01T00:00:00Z","doc":null},"after":null,` + fmt.Sprintf(source, `null`, "d"),
 		},
 		{
-			"update without the document", false, change.Change{Op: change.Update, After: toast},
+			"update without the document", false,
+			change.Change{Op: change.Update, After: toast},
 			`{"before":null,"after":{"id":1,"sku":"A","qty":2,"price":null,"created":"T","doc":"__debezium_unavailable_value"},` + fmt.Sprintf(source, `"false"`, "u"),
 		},
 	} {

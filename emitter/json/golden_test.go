@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	stdjson "encoding/json"
-	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -392,7 +391,7 @@ func writeCase(t *testing.T, c *goldenCase) {
 func requireDataError(t testing.TB, want string, err error) {
 	t.Helper()
 	var data *json.DataError
-	require.True(t, errors.As(err, &data), "error %v, want %q", err, want)
+	require.ErrorAs(t, err, &data, "error %v, want %q", err, want)
 	require.Equal(t, want, data.Message)
 	require.False(t, data.Retriable())
 }

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,19 +33,30 @@ var makerTexts = []string{
 }
 
 func (m *maker) text() string {
-	s := ""
+	var s strings.Builder
 	for range m.IntN(3) {
-		s += makerTexts[m.IntN(len(makerTexts))]
+		s.WriteString(makerTexts[m.IntN(len(makerTexts))])
 	}
-	return s
+	return s.String()
 }
 
 var makerKinds = []schema.Type{
-	{Kind: schema.Int8}, {Kind: schema.Int16}, {Kind: schema.Int32}, {Kind: schema.Int64}, {Kind: schema.Float32},
-	{Kind: schema.Float64}, {Kind: schema.Boolean}, {Kind: schema.String}, {Kind: schema.Bytes},
-	{Kind: schema.Bytes, Name: schema.Decimal, Version: 1}, {Kind: schema.Int32, Name: schema.ConnectDate, Version: 1},
-	{Kind: schema.Int32, Name: schema.ConnectTime, Version: 1}, {Kind: schema.Int64, Name: schema.ConnectTimestamp, Version: 1},
-	{Kind: schema.Array}, {Kind: schema.Map}, {Kind: schema.Struct},
+	{Kind: schema.Int8},
+	{Kind: schema.Int16},
+	{Kind: schema.Int32},
+	{Kind: schema.Int64},
+	{Kind: schema.Float32},
+	{Kind: schema.Float64},
+	{Kind: schema.Boolean},
+	{Kind: schema.String},
+	{Kind: schema.Bytes},
+	{Kind: schema.Bytes, Name: schema.Decimal, Version: 1},
+	{Kind: schema.Int32, Name: schema.ConnectDate, Version: 1},
+	{Kind: schema.Int32, Name: schema.ConnectTime, Version: 1},
+	{Kind: schema.Int64, Name: schema.ConnectTimestamp, Version: 1},
+	{Kind: schema.Array},
+	{Kind: schema.Map},
+	{Kind: schema.Struct},
 }
 
 // schema makes a type with at most depth levels below it.

@@ -124,6 +124,12 @@ type Log interface {
 	Close(ctx context.Context) error
 }
 
+// Identified is a Log that tells which log it is, for targets that store offsets: those of one log mean nothing in
+// another, though its topics and groups may have the same names.
+type Identified interface {
+	Identity() string
+}
+
 // Subscription says what a cursor reads.
 type Subscription struct {
 	// Group is the consumer group whose committed offsets the cursor continues and commits. "" is no group: nothing is

@@ -3,6 +3,7 @@
 package transform_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,20 +68,20 @@ func show(r *transform.Record) string {
 	if r.Value.IsNull() {
 		return "null"
 	}
-	s := ""
+	var s strings.Builder
 	for i, v := range r.Data.Elems(r.Value) {
-		s += r.ValueType.Fields[i].Name + "="
+		s.WriteString(r.ValueType.Fields[i].Name + "=")
 		switch v.Kind() {
 		case change.Int:
-			s += string(rune('0' + v.Int()%10))
+			s.WriteString(string(rune('0' + v.Int()%10)))
 		case change.Text:
-			s += r.Data.String(v)
+			s.WriteString(r.Data.String(v))
 		default:
-			s += "-"
+			s.WriteString("-")
 		}
-		s += " "
+		s.WriteString(" ")
 	}
-	return s
+	return s.String()
 }
 
 func TestUnwrapModes(t *testing.T) {
@@ -97,8 +98,12 @@ func TestUnwrapModes(t *testing.T) {
 				r    *transform.Record
 				want string
 			}{
-				{event("c", "a"), c.create}, {event("r", "a"), c.create}, {event("u", "a"), c.create}, {event("d", "a"), c.remove},
-				{event("t", "a"), ""}, {&transform.Record{Data: &change.Batch{}}, c.tombstone},
+				{event("c", "a"), c.create},
+				{event("r", "a"), c.create},
+				{event("u", "a"), c.create},
+				{event("d", "a"), c.remove},
+				{event("t", "a"), ""},
+				{&transform.Record{Data: &change.Batch{}}, c.tombstone},
 			} {
 				keep, err := chain.Apply(x.r)
 				require.NoError(t, err)

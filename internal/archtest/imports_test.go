@@ -42,13 +42,14 @@ var levels = [][]string{
 
 // testOnly are packages for tests: they may import anything, and only tests and each other import them.
 var testOnly = []string{
-	"internal/archtest", "internal/testdb", "capture/capturetest", "emitter/topic/topictest", "sinks/sinktest",
+	"internal/archtest", "internal/testdb", "internal/store/storetest", "capture/capturetest", "connect/connecttest",
+	"emitter/topic/topictest", "sinks/sinktest",
 }
 
 // drivers says who may import the modules that talk to the outside. A module that is not listed may be imported by any
 // package from level 1 on; a test may import all of them.
 var drivers = map[string][]string{
-	"github.com/jackc/pgx/v5":                    {"capture/postgres", "sinks/jdbc/postgres", "internal/verify", "internal/replicate"},
+	"github.com/jackc/pgx/v5":                    {"capture/postgres", "sinks/jdbc/postgres", "internal/verify", "internal/replicate", "internal/demo"},
 	"github.com/jackc/pglogrepl":                 {"capture/postgres", "internal/replicate"},
 	"github.com/cockroachdb/pebble/v2":           {"internal/store"},
 	"github.com/fergusstrange/embedded-postgres": {"internal/pgserver"},
@@ -56,7 +57,7 @@ var drivers = map[string][]string{
 	"github.com/vbauerster/mpb/v8":               {"internal/replicate"},
 	"github.com/stretchr/testify":                testOnly,
 	"go.uber.org/goleak":                         testOnly,
-	"net/http":                                   {"connect/rest", "internal/worker", "internal/topicsource", "internal/cli", "internal/pgserver"},
+	"net/http":                                   {"connect/rest", "internal/worker", "internal/topicsource", "internal/demo", "internal/cli", "internal/pgserver"},
 }
 
 // levelZeroThirdParty are level-0 packages that are more than words and so need more than the standard library.

@@ -29,8 +29,8 @@ same columns and primary keys in the target. Topics and positions are in --data:
 same command goes on where it was. The source needs wal_level=logical and a role with
 REPLICATION that owns the tables or may make publications of them.
 
-The slot keeps the source's log for the next run; --drop-slot removes it when the run
-ends.`,
+The slot keeps the source's log for the next run; --clean leaves nothing behind but
+the copy.`,
 		Example: `  freshet replicate --from postgres://app@db1/shop --to postgres://app@db2/shop
   freshet replicate --from postgres://… --to postgres://… --tables 'public.persons,shop.*' --once`,
 		Args: arguments(0, 0),
@@ -59,6 +59,6 @@ ends.`,
 	flags.StringVar(&o.Data, "data", worker.DefaultDataDir, "folder of topics and positions")
 	flags.StringVar(&o.Listen, "listen", "", "address of the REST API, such as 127.0.0.1:8083 (default a free port)")
 	flags.BoolVar(&o.Once, "once", false, "end when the target has what the source had at the start")
-	flags.BoolVar(&o.DropSlot, "drop-slot", false, "drop slot and publication at the end; the next run begins anew")
+	flags.BoolVar(&o.Clean, "clean", false, "at the end drop slot and publication, and remove --data")
 	return cmd
 }

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -16,9 +17,17 @@ import (
 // topicFlags say where topics are: in a running worker, or in a folder that no worker has open.
 type topicFlags struct{ worker, data string }
 
-func (f *topicFlags) open(a *app, cmd *cobra.Command) (topicsource.Source, error) {
+// use finds the topics, runs f on them and gives them back.
+func (f *topicFlags) use(a *app, cmd *cobra.Command, do func(s topicsource.Source) error) error {
 	s, err := topicsource.Open(cmd.Context(), topicsource.Options{Worker: f.worker, DataDir: f.data, Log: a.log})
-	return s, asUsage(err)
+	var option *topicsource.OptionError
+	if errors.As(err, &option) {
+		return usage(err)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(s), s.Close())
 }
 
 func (a *app) topics() *cobra.Command {
@@ -53,19 +62,16 @@ func (a *app) topicsList(f *topicFlags) *cobra.Command {
 			if output != "table" && output != "json" {
 				return usagef("--output %q is none of table, json", output)
 			}
-			s, err := f.open(a, cmd)
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			topics, err := s.Topics(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if output == "json" {
-				return json.NewEncoder(a.Out).Encode(topics)
-			}
-			return topicio.WriteTable(a.Out, topics)
+			return f.use(a, cmd, func(s topicsource.Source) error {
+				topics, err := s.Topics(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if output == "json" {
+					return json.NewEncoder(a.Out).Encode(topics)
+				}
+				return topicio.WriteTable(a.Out, topics)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&output, "output", "table", "form of the list: table or json")
@@ -82,13 +88,8 @@ Keys and values stand there exactly as the JSON they are; what is no JSON is
 {"$text":"…"}. Goes on until it is interrupted, unless --exit-at-end is given.`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open(a, cmd)
-			if err != nil {
-				return err
-			}
-			defer s.Close()
 			o.Topic = args[0]
-			return s.Tail(cmd.Context(), o, a.Out)
+			return f.use(a, cmd, func(s topicsource.Source) error { return s.Tail(cmd.Context(), o, a.Out) })
 		},
 	}
 	cmd.Flags().BoolVar(&o.FromBeginning, "from-beginning", false, "begin with the oldest record kept, not with the next to come")
@@ -103,17 +104,14 @@ func (a *app) topicsProduce(f *topicFlags) *cobra.Command {
 		Short: "Append records to a topic: lines of standard input, in the form that tail prints",
 		Args:  arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open(a, cmd)
-			if err != nil {
+			return f.use(a, cmd, func(s topicsource.Source) error {
+				n, err := s.Produce(cmd.Context(), args[0], a.In)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(a.Err, "%d record(s) appended to %s\n", n, args[0])
 				return err
-			}
-			defer s.Close()
-			n, err := s.Produce(cmd.Context(), args[0], a.In)
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(a.Err, "%d record(s) appended to %s\n", n, args[0])
-			return err
+			})
 		},
 	}
 }

@@ -195,7 +195,7 @@ func indent(text string) string {
 }
 
 // file writes one of the worker's files.
-func (d *process) file(name, text string) (string, error) {
-	path := filepath.Join(d.dir, name)
+func (p *process) file(name, text string) (string, error) {
+	path := filepath.Join(p.dir, name)
 	return path, os.WriteFile(path, []byte(text), 0o600)
 }

@@ -96,16 +96,20 @@ func (p *process) start(ctx context.Context) (err error) {
 	if p.log, err = os.OpenFile(filepath.Join(p.dir, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return err
 	}
-	p.cmd = exec.Command(p.binary, append([]string{"standalone"}, p.files...)...)
+	p.cmd = exec.Command(p.binary, append([]string{"standalone"}, p.files...)...) //nolint:noctx // the demo stops it, in order or by SIGKILL
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the demo, which stops the worker in order
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("start the worker: %w", err)
 	}
 	return until(ctx, "the worker to answer", func() (bool, error) {
-		res, err := http.Get(p.url + "/")
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/", nil)
 		if err != nil {
-			return false, nil
+			return false, err
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return false, nil //nolint:nilerr // not yet
 		}
 		return res.StatusCode == http.StatusOK, res.Body.Close()
 	})

@@ -70,3 +70,31 @@ Class `+"`a.b.XConnector`, version 1; also `x`, `y`"+`.
 | `+"`plugin.path` | – | one binary"+` |
 `, string(g[0].page()))
 }
+
+func TestPageWithoutClass(t *testing.T) {
+	g := &group{file: "x.md", title: "every connector", about: "what all have", plugins: []config.Plugin{
+		{Name: "sources", Def: config.Def{Keys: []config.Key{{Name: "a", Type: config.Int, Doc: "D."}}}},
+		{Name: "sinks", Def: config.Def{Keys: []config.Key{{Name: "b", Type: config.Int, Ignored: "why"}}}},
+	}}
+	require.Equal(t, "what all have", g.what())
+	require.Equal(t, `# Every connector
+
+<!-- Written by make docs from the declarations in the code; changes here are overwritten. -->
+
+What all have.
+
+## Sources
+
+| property | type | default | what it does |
+|---|---|---|---|
+| `+"`a` | int | – | D."+` |
+
+## Sinks
+
+**Without effect here.** A value other than the default is warned of.
+
+| property | default | why |
+|---|---|---|
+| `+"`b` | – | why"+` |
+`, string(g.page()))
+}

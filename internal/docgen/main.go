@@ -15,8 +15,10 @@ import (
 	"path/filepath"
 	"slices"
 
+	"freshet/config"
 	"freshet/connect"
 	"freshet/internal/plugins"
+	"freshet/internal/worker"
 )
 
 func main() {
@@ -72,15 +74,34 @@ func stale(dir string, check bool, pages map[string][]byte) []error {
 	return errs
 }
 
-// pages renders a page for each connector, one for each other kind of plug-in, and an index.
+// pages renders a page for each connector, one for each other kind of plug-in, those of the properties that belong to no
+// plug-in, and an index.
 func pages(all *connect.Plugins) map[string][]byte {
 	out := map[string][]byte{}
 	var index bytes.Buffer
 	index.WriteString("# Reference\n\n" + generated + "\n| page | what |\n|---|---|\n")
-	for _, g := range groups(all.List()) {
+	for _, g := range append(groups(all.List()), shared()...) {
 		out[g.file] = g.page()
 		fmt.Fprintf(&index, "| [%s](%s) | %s |\n", g.title, g.file, g.what())
 	}
 	out["README.md"] = index.Bytes()
 	return out
+}
+
+// shared are the pages of properties that belong to no plug-in.
+func shared() []*group {
+	return []*group{
+		{
+			file: "connectors.md", title: "properties of every connector",
+			about: "what Kafka Connect itself defines for connectors; a connector's own declaration of a name goes before",
+			plugins: []config.Plugin{
+				{Name: "sources", Def: connect.CommonDef("source")},
+				{Name: "sinks", Def: connect.CommonDef("sink")},
+			},
+		},
+		{
+			file: "worker.md", title: "worker", about: "`worker.properties` of `freshet standalone`",
+			plugins: []config.Plugin{{Def: worker.Definition()}},
+		},
+	}
 }

@@ -15,6 +15,7 @@ const generated = "<!-- Written by make docs from the declarations in the code; 
 // group is what one page describes.
 type group struct {
 	file, title string
+	about       string // what sums it up; "" for the classes of the plug-ins
 	plugins     []config.Plugin
 }
 
@@ -40,6 +41,9 @@ func groups(list []config.Plugin) []*group {
 
 // what sums a page up for the index.
 func (g *group) what() string {
+	if g.about != "" {
+		return g.about
+	}
 	classes := make([]string, len(g.plugins))
 	for i, p := range g.plugins {
 		classes[i] = "`" + p.Class + "`"
@@ -49,26 +53,29 @@ func (g *group) what() string {
 
 func (g *group) page() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# %s\n\n%s", strings.ToUpper(g.title[:1])+g.title[1:], generated)
+	fmt.Fprintf(&b, "# %s\n\n%s", capital(g.title), generated)
+	if g.about != "" {
+		fmt.Fprintf(&b, "\n%s.\n", capital(g.about))
+	}
 	for _, p := range g.plugins {
 		writePlugin(&b, &p, len(g.plugins) > 1)
 	}
 	return b.Bytes()
 }
 
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// writePlugin describes a plug-in, or a set of properties without a class.
 func writePlugin(b *bytes.Buffer, p *config.Plugin, heading bool) {
-	if heading {
+	switch {
+	case heading && p.Class == "":
+		fmt.Fprintf(b, "\n## %s\n", capital(p.Name))
+	case heading:
 		fmt.Fprintf(b, "\n## %s\n", p.Class[strings.LastIndexByte(p.Class, '.')+1:])
 	}
-	fmt.Fprintf(b, "\nClass `%s`, version %s", p.Class, p.Version)
-	names := append([]string{}, p.Aliases...)
-	if p.Name != "" {
-		names = append([]string{p.Name}, names...)
+	if p.Class != "" {
+		writeClass(b, p)
 	}
-	if len(names) > 0 {
-		fmt.Fprintf(b, "; also `%s`", strings.Join(names, "`, `"))
-	}
-	b.WriteString(".\n")
 	var served, later, ignored []config.Key
 	for _, k := range p.Def.Keys {
 		switch {
@@ -85,6 +92,18 @@ func writePlugin(b *bytes.Buffer, p *config.Plugin, heading bool) {
 		func(k *config.Key) string { return k.Later })
 	writeReasons(b, "Without effect here", "A value other than the default is warned of.", ignored,
 		func(k *config.Key) string { return k.Ignored })
+}
+
+func writeClass(b *bytes.Buffer, p *config.Plugin) {
+	fmt.Fprintf(b, "\nClass `%s`, version %s", p.Class, p.Version)
+	names := append([]string{}, p.Aliases...)
+	if p.Name != "" {
+		names = append([]string{p.Name}, names...)
+	}
+	if len(names) > 0 {
+		fmt.Fprintf(b, "; also `%s`", strings.Join(names, "`, `"))
+	}
+	b.WriteString(".\n")
 }
 
 func writeServed(b *bytes.Buffer, keys []config.Key) {

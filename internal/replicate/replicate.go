@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -33,7 +34,7 @@ type Options struct {
 	Data     string   // folder of topics and positions
 	Listen   string   // address of the REST API; "" is a free port of the loopback interface
 	Once     bool     // end when the target has what the source had at the start
-	DropSlot bool     // drop slot and publication at the end
+	Clean    bool     // drop slot and publication at the end, and remove Data
 	Terminal bool     // Out is a terminal
 	Out      io.Writer
 	Plugins  *connect.Plugins
@@ -85,11 +86,11 @@ func Run(ctx context.Context, o Options) error {
 	return errors.Join(err, m.end(ctx, slot))
 }
 
-// end drops the slot, or tells that it stays.
+// end removes what the run needed, or tells that the slot stays.
 func (m *monitor) end(ctx context.Context, slot string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if !m.o.DropSlot {
+	if !m.o.Clean {
 		var exists bool
 		err := m.source.QueryRow(ctx, "select exists(select from pg_replication_slots where slot_name = $1)", slot).Scan(&exists)
 		if err == nil && exists {
@@ -103,6 +104,9 @@ func (m *monitor) end(ctx context.Context, slot string) error {
 	}
 	if _, err := m.source.Exec(ctx, "drop publication if exists "+schema.QuoteName(slot)); err != nil {
 		return fmt.Errorf("drop publication %q: %w", slot, err)
+	}
+	if err := os.RemoveAll(m.o.Data); err != nil {
+		return fmt.Errorf("remove the data folder: %w", err)
 	}
 	return nil
 }

@@ -95,8 +95,10 @@ func newer(dir, what string, cause error) *Error {
 	if cause != nil {
 		err = joined{err, cause}
 	}
-	return &Error{Op: "open", Dir: dir, Err: joined{err, ErrNewer}, final: true,
-		Hint: "use that version, or another data.dir"}
+	return &Error{
+		Op: "open", Dir: dir, Err: joined{err, ErrNewer}, final: true,
+		Hint: "use that version, or another data.dir",
+	}
 }
 
 // openFault makes an Error of what opening said.

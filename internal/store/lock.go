@@ -30,8 +30,10 @@ func lockDir(fs vfs.FS, dir string) (*dirLock, error) {
 	l, err := pebble.LockDirectory(dir, fs)
 	if err != nil {
 		if isHeld(err) {
-			return nil, &Error{Op: "lock", Dir: dir, final: true, Err: joined{heldBy(fs, pidPath), ErrLocked},
-				Hint: "stop that process, or give this one a data.dir of its own"}
+			return nil, &Error{
+				Op: "lock", Dir: dir, final: true, Err: joined{heldBy(fs, pidPath), ErrLocked},
+				Hint: "stop that process, or give this one a data.dir of its own",
+			}
 		}
 		return nil, fault("lock", dir, err)
 	}

@@ -232,11 +232,11 @@ func (db *DB) checkRoom() error {
 	if !errors.Is(db.fence.err.Load(), ErrNoSpace) {
 		return nil
 	}
-	use, err := db.o.FS.GetDiskUsage(db.dir)
-	if err != nil || use.AvailBytes >= uint64(db.o.MinFreeBytes) {
-		return nil // where it cannot be known, trying is the way to find out
+	// Where it cannot be known how much there is, trying is the way to find out.
+	if use, err := db.o.FS.GetDiskUsage(db.dir); err == nil && use.AvailBytes < uint64(db.o.MinFreeBytes) {
+		return db.fence.err.Load()
 	}
-	return db.fence.err.Load()
+	return nil
 }
 
 // Dir is the absolute path of the data folder.

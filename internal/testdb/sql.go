@@ -87,14 +87,6 @@ func (s *Server) Text(t testing.TB, sql string) string {
 	return rows[0][0]
 }
 
-// NeedVersion skips the test on a server older than a major version, for the reason given. What CI runs on is new enough.
-func (s *Server) NeedVersion(t testing.TB, major int, why string) {
-	t.Helper()
-	if have := s.Text(t, "select current_setting('server_version_num')::int / 10000"); have < strconv.Itoa(major) {
-		t.Skipf("PostgreSQL %s: %s", have, why)
-	}
-}
-
 // Script runs a file's statements as psql does: each in its own transaction unless the file says BEGIN, with the data
 // of COPY ... FROM STDIN in the lines below it. It stops at the first error and returns it.
 func (s *Server) Script(t testing.TB, sql string) (err error) {

@@ -38,18 +38,28 @@ type Options struct {
 	Log     *slog.Logger
 }
 
+// OptionError is an option that names no topics, such as a folder that is not there or that a worker has.
+type OptionError struct{ Err error }
+
+// Error is the cause.
+func (e *OptionError) Error() string { return e.Err.Error() }
+
+// Unwrap is the cause.
+func (e *OptionError) Unwrap() error { return e.Err }
+
 // patience is how long the default worker may take to answer.
 const patience = 2 * time.Second
 
-// Open finds the topics.
+// Open finds the topics. An *OptionError says that they were looked for in the wrong place; a worker that does not answer
+// is none.
 func Open(ctx context.Context, o Options) (Source, error) {
 	switch {
 	case o.Worker != "" && o.DataDir != "":
-		return nil, errors.New("give --worker or --data, not both")
+		return nil, &OptionError{errors.New("give --worker or --data, not both")}
 	case o.Worker != "":
 		c, err := rest.NewClient(o.Worker)
 		if err != nil {
-			return nil, err
+			return nil, &OptionError{err}
 		}
 		if _, err := c.Ping(ctx, 10*time.Second); err != nil {
 			return nil, fmt.Errorf("worker at %s does not answer: %w; start it, or open its folder with --data", o.Worker, err)
@@ -86,16 +96,16 @@ var _ Source = (*folder)(nil)
 
 func open(dir string, log *slog.Logger) (Source, error) {
 	if _, err := os.Stat(dir); err != nil {
-		return nil, fmt.Errorf("no worker answers at %s, and there is no data folder %q: start a worker, or name one with --worker or --data", rest.DefaultListener, dir)
+		return nil, &OptionError{fmt.Errorf("no worker answers at %s, and there is no data folder %q: start a worker, or name one with --worker or --data", rest.DefaultListener, dir)}
 	}
 	// A look at a folder is no event: only warnings are told.
 	quiet := slog.New(leastWarn{log.Handler()})
 	db, err := store.Open(dir, store.Options{Log: quiet})
 	if errors.Is(err, store.ErrLocked) {
-		return nil, fmt.Errorf("%w; if that is a worker, ask it with --worker URL", err)
+		err = fmt.Errorf("%w; if that is a worker, ask it with --worker URL", err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, &OptionError{err}
 	}
 	l, err := local.Open(db, local.Options{Log: quiet, RetentionInterval: -1})
 	if err != nil {

@@ -33,17 +33,27 @@ func TestCompare(t *testing.T) {
 	}{
 		{"equal in another order of insertion", create + `insert into t values (2,'a',1.50),(10,'a',null);`, create + `insert into t values (10,'a',null),(2,'a',1.50);`, 2, nil},
 		{"both empty", create, create, 0, nil},
-		{"missing", create + `insert into t values (1,'a',1),(2,'a',1);`, create + `insert into t values (2,'a',1);`, 2,
-			[]string{"public.t key a\x011: missing in the target"}},
-		{"surplus at the end", create + `insert into t values (1,'a',1);`, create + `insert into t values (1,'a',1),(1,'b',1);`, 1,
-			[]string{"public.t key b\x011: in the target only"}},
-		{"different value", create + `insert into t values (1,'a',7);`, create + `insert into t values (1,'a',10);`, 1,
-			[]string{`public.t key a` + "\x01" + `1: column "v" is '7' in the source and '10' in the target`}},
-		{"null is not empty", `create table t(id int primary key, v text); insert into t values (1,null);`,
+		{
+			"missing", create + `insert into t values (1,'a',1),(2,'a',1);`, create + `insert into t values (2,'a',1);`, 2,
+			[]string{"public.t key a\x011: missing in the target"},
+		},
+		{
+			"surplus at the end", create + `insert into t values (1,'a',1);`, create + `insert into t values (1,'a',1),(1,'b',1);`, 1,
+			[]string{"public.t key b\x011: in the target only"},
+		},
+		{
+			"different value", create + `insert into t values (1,'a',7);`, create + `insert into t values (1,'a',10);`, 1,
+			[]string{`public.t key a` + "\x01" + `1: column "v" is '7' in the source and '10' in the target`},
+		},
+		{
+			"null is not empty", `create table t(id int primary key, v text); insert into t values (1,null);`,
 			`create table t(id int primary key, v text); insert into t values (1,'');`, 1,
-			[]string{`public.t key 1: column "v" is NULL in the source and '' in the target`}},
-		{"columns in another order, one more", `create table t(id int primary key, v text); insert into t values (1,'x');`,
-			`create table t(extra int default 5, v text, id int primary key); insert into t(id,v) values (1,'x');`, 1, nil},
+			[]string{`public.t key 1: column "v" is NULL in the source and '' in the target`},
+		},
+		{
+			"columns in another order, one more", `create table t(id int primary key, v text); insert into t values (1,'x');`,
+			`create table t(extra int default 5, v text, id int primary key); insert into t(id,v) values (1,'x');`, 1, nil,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a, b := pair(t, c.source, c.target)

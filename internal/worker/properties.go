@@ -53,6 +53,9 @@ var definition = config.Def{Keys: []config.Key{
 	{Name: "connector.client.config.override.policy", Type: config.String, Default: "All", HasDefault: true, Importance: config.Low, Ignored: embedded},
 }}
 
+// Definition declares the worker's properties, for the reference.
+func Definition() config.Def { return definition }
+
 func positive(s string, v config.Values) string {
 	if v.Int("num.partitions") < 1 {
 		return "Value must be at least 1"

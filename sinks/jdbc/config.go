@@ -5,6 +5,7 @@ package jdbc
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -205,11 +206,11 @@ func checkFieldLists(value string, all config.Values) string {
 	return ""
 }
 
-func checkBatchSize(_ string, all config.Values) string {
-	if all.Int("batch.size") < 1 {
+func checkBatchSize(value string, _ config.Values) string {
+	if n, err := strconv.Atoi(value); err == nil && n < 1 {
 		return "Value must be at least 1"
 	}
-	return ""
+	return "" // what is no number was told already
 }
 
 func checkPattern(value string, _ config.Values) string {

@@ -37,6 +37,15 @@ var offsetFields = []struct {
 	{"next_offset", &schema.Type{Kind: schema.Int64}},
 }
 
+// groupIn is the consumer group as the table has it: with the log that the offsets are of. A data folder that was made
+// anew counts from 0 again, and must not be read from where the old one ended.
+func groupIn(env sinks.Env) string {
+	if env.Origin == "" {
+		return env.Group
+	}
+	return env.Group + "@" + env.Origin
+}
+
 // openOffsets finds or creates the table. A lock that ends with the session makes it the only writer of its task: one
 // that lost its connection may still be committing on the server.
 func (w *writer) openOffsets(ctx context.Context) error {
@@ -67,7 +76,7 @@ func (w *writer) openOffsets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.offsets = &offsets{group: w.env.Group, plan: p.plan}
+	w.offsets = &offsets{group: groupIn(w.env), plan: p.plan}
 	return nil
 }
 
@@ -118,7 +127,7 @@ func (w *writer) Positions(ctx context.Context) (map[topic.Partition]int64, erro
 		}
 		out[topic.Partition{Topic: string(c[0]), Partition: int32(partition)}] = next
 		return nil
-	}, w.env.Group)
+	}, w.offsets.group)
 	if err != nil {
 		return nil, w.targetProblem(fmt.Errorf("read offsets: %w", err))
 	}

@@ -34,6 +34,8 @@ type rowPlan struct {
 	plan   *dialect.Plan
 	// sources are in the order of the plan's fields.
 	sources []source
+	// move is the plan of moves, of a plan of deletes: the old key's fields, then the new one's.
+	move *dialect.Plan
 	// canonical are the key fields in the order of their column names, so that plans of one table agree on it.
 	canonical []int
 }
@@ -83,6 +85,9 @@ func (w *writer) planRows(ctx context.Context, s *shape, topic, collection strin
 			"the sink needs records with a schema: check value.converter and its schemas.enable")
 	}
 	fields, err := w.wantedFields(s.image, topic, keyType)
+	if errors.Is(err, dialect.ErrNoKey) {
+		return nil, refuse(fmt.Errorf("Cannot write to table %s with no key fields defined: %w", t.shown, err), "name fields that the record has in primary.key.fields")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -172,13 +177,24 @@ func (w *writer) valueKeyFields(image *schema.Type) ([]wanted, error) {
 	return fields, nil
 }
 
-func noKeyFields(chosen []string, t *schema.Type) error {
-	names := make([]string, len(t.Fields))
-	for i := range t.Fields {
-		names[i] = t.Fields[i].Name
+// noKeyError says what the key is chosen from, and that nothing of it is chosen.
+type noKeyError struct {
+	chosen []string
+	typ    *schema.Type
+}
+
+func (e *noKeyError) Error() string {
+	names := make([]string, len(e.typ.Fields))
+	for i := range e.typ.Fields {
+		names[i] = e.typ.Fields[i].Name
 	}
-	return refuse(fmt.Errorf("no key fields: primary.key.fields is %q, the record has %q", strings.Join(chosen, ","), strings.Join(names, ",")),
-		"name fields that the record has in primary.key.fields")
+	return fmt.Sprintf("primary.key.fields is %q, the record has %q", strings.Join(e.chosen, ","), strings.Join(names, ","))
+}
+
+func (e *noKeyError) Is(target error) bool { return target == dialect.ErrNoKey }
+
+func noKeyFields(chosen []string, t *schema.Type) error {
+	return refuse(&noKeyError{chosen, t}, "name fields that the record has in primary.key.fields")
 }
 
 // nameColumns gives fields their columns' names and refuses two fields for one column.

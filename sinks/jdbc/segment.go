@@ -26,6 +26,8 @@ type segment struct {
 	seed    maphash.Seed
 	buckets []int32 // open addressing: index of an op plus one; len is a power of two
 	targets []*target
+	// moves are deletes by the key that their row moves to, whose create is still to come.
+	moves map[string]int32
 	// ordered says that the reduced operations would not do the same as all of them in order.
 	ordered bool
 	deletes bool
@@ -45,6 +47,9 @@ type op struct {
 	record  int32 // index in the batch
 	key     int32 // offset in keys
 	keyEnd  int32
+	// A delete that may be a move: its row of both keys, the new key in it, and whether it is one.
+	mayMove, isMove bool
+	move, moveTo    int32
 }
 
 // segmentTarget is what a segment holds of a target.
@@ -64,7 +69,7 @@ type segmentGroup struct {
 }
 
 func newSegment(mode string) *segment {
-	return &segment{insert: mode == insertMode, update: mode == updateMode, seed: maphash.MakeSeed()}
+	return &segment{insert: mode == insertMode, update: mode == updateMode, seed: maphash.MakeSeed(), moves: map[string]int32{}}
 }
 
 func (s *segment) reset() {
@@ -74,6 +79,15 @@ func (s *segment) reset() {
 	s.ops, s.slab, s.keys, s.targets, s.groups = s.ops[:0], s.slab[:0], s.keys[:0], s.targets[:0], s.groups[:0]
 	s.ordered, s.deletes = false, false
 	clear(s.buckets)
+	clear(s.moves)
+}
+
+// finish decides on deletes whose creates did not come: they may come in the next segment.
+func (s *segment) finish() {
+	for _, i := range s.moves {
+		s.ops[i].isMove, s.ordered = true, true
+	}
+	clear(s.moves)
 }
 
 // truncate makes everything before it void.
@@ -95,7 +109,7 @@ func (s *segment) truncate(p *rowPlan, record int) {
 func (s *segment) add(o op, data *change.Batch) {
 	s.use(o.plan.target)
 	o.key = int32(len(s.keys))
-	s.appendKey(o, data)
+	s.appendKey(&o, o.row, data)
 	o.keyEnd = int32(len(s.keys))
 	s.deletes = s.deletes || o.kind == dialect.Delete
 	if s.insert || o.plan.plan.NKeys == 0 {
@@ -111,6 +125,20 @@ func (s *segment) add(o op, data *change.Batch) {
 	}
 	s.ops = append(s.ops, o)
 	s.buckets[bucket] = int32(len(s.ops))
+	if o.mayMove {
+		mark := len(s.keys)
+		s.appendKey(&o, o.moveTo, data)
+		s.moves[string(s.keys[mark:])] = int32(len(s.ops) - 1)
+		s.keys = s.keys[:mark]
+	}
+	if len(s.moves) == 0 || o.kind == dialect.Delete {
+		return
+	}
+	if i, ok := s.moves[string(s.keys[o.key:o.keyEnd])]; ok {
+		s.ops[i].isMove = o.partial
+		s.ordered = s.ordered || o.partial
+		delete(s.moves, string(s.keys[o.key:o.keyEnd]))
+	}
 }
 
 func (s *segment) use(t *target) {
@@ -153,10 +181,10 @@ func (s *segment) fill(prev, next *op) {
 }
 
 // appendKey appends the target and the key's values in canonical order, in a form whose byte order is that of integers.
-func (s *segment) appendKey(o op, data *change.Batch) {
+func (s *segment) appendKey(o *op, row int32, data *change.Batch) {
 	s.keys = binary.BigEndian.AppendUint64(s.keys, o.plan.target.id)
 	for _, i := range o.plan.canonical {
-		s.appendKeyValue(s.slab[o.row+int32(i)], data)
+		s.appendKeyValue(s.slab[row+int32(i)], data)
 	}
 }
 
@@ -248,6 +276,9 @@ func (s *segment) inOrder() []dialect.Group {
 		o := &s.ops[i]
 		kind, set := s.form(o)
 		rows[i] = o.row
+		if kind == dialect.Move {
+			rows[i] = o.move
+		}
 		s.groups = append(s.groups, dialect.Group{Kind: kind, Set: set, Slab: s.slab, Rows: rows[i : i+1 : i+1]})
 	}
 	return s.groups
@@ -259,6 +290,8 @@ func (s *segment) form(o *op) (dialect.Kind, *dialect.Set) {
 	switch {
 	case o.kind == dialect.Truncate:
 		return o.kind, plan.Full
+	case o.isMove:
+		return dialect.Move, o.plan.move.Full
 	case o.kind == dialect.Delete:
 		return o.kind, plan.Keys
 	case !o.partial:

@@ -104,7 +104,7 @@ func field(b *change.Batch, v change.Value, i int) change.Value {
 
 // opOf is the operation of a record: Delete also for tombstones and flat rows that are null, Create for flat rows (of
 // which nobody knows whether they are new, so isNew is false).
-func (s *shape) opOf(b *change.Batch, r *sinks.Record, v change.Value) (op change.Op, isNew bool) {
+func (s *shape) opOf(b *change.Batch, v change.Value) (op change.Op, isNew bool) {
 	switch {
 	case v.IsNull():
 		return change.Delete, false

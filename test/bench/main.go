@@ -44,23 +44,26 @@ func main() {
 	rounds := flag.Int("rounds", 3, "rounds of each, the first thrown away where there are more than one")
 	out := flag.String("out", "", "folder for results.json and results.md")
 	profiles := flag.String("profiles", "", "folder for CPU profiles of the workers")
+	binary := flag.String("binary", "", "another build to measure (default: this tree's, built as for a release)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *workloads, *rows, *rounds, *out, *profiles); err != nil {
+	if err := run(ctx, *workloads, *rows, *rounds, *out, *profiles, *binary); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, workloads string, rows, rounds int, out, profiles string) error {
+func run(ctx context.Context, workloads string, rows, rounds int, out, profiles, binary string) error {
 	dir, err := os.MkdirTemp("", "freshet-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{rows: rows / 1000 * 1000, rounds: rounds, dir: dir, binary: filepath.Join(dir, "freshet"), profiles: profiles}
-	if err := b.build(ctx); err != nil {
+	if binary != "" {
+		b.binary = binary
+	} else if err := b.build(ctx); err != nil {
 		return err
 	}
 	if b.pg, err = pgserver.New(ctx, pgserver.Options{

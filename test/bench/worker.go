@@ -164,7 +164,7 @@ func (w *worker) running(ctx context.Context, name string) error {
 
 // until asks every few milliseconds, and fails with the worker's log when a task failed or it takes too long.
 func (w *worker) until(ctx context.Context, what string, done func() (bool, error)) error {
-	deadline := time.Now().Add(5 * time.Minute)
+	deadline := time.Now().Add(2 * time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {

@@ -69,8 +69,14 @@ var steps = []struct {
 	name string
 	most int
 }{
-	{"emitter.append", 20}, {"log.append.before-commit", 40}, {"log.append.after-commit", 40}, {"emitter.durable", 20},
-	{"pg.confirm.before", 5}, {"pg.confirm.after", 5}, {"sink.commit.before", 20}, {"sink.commit.after", 20},
+	{"emitter.append", 20},
+	{"log.append.before-commit", 40},
+	{"log.append.after-commit", 40},
+	{"emitter.durable", 20},
+	{"pg.confirm.before", 5},
+	{"pg.confirm.after", 5},
+	{"sink.commit.before", 20},
+	{"sink.commit.after", 20},
 }
 
 func setting(name string, otherwise int64) int64 {

@@ -97,7 +97,7 @@ func TestGoldenPostgres(t *testing.T) {
 // TestTablesNameCases keeps the tables free of names that are not recorded any more.
 func TestTablesNameCases(t *testing.T) {
 	root := filepath.Join("..", "..", "testdata", "golden", "postgres")
-	for _, table := range []map[string]string{postgresSkipped, postgresDifferent} {
+	for _, table := range []map[string]string{postgresSkipped, postgresDifferent, postgresRetried} {
 		for name, reason := range table {
 			require.DirExists(t, filepath.Join(root, name))
 			require.NotEmpty(t, reason, "the reason of %s", name)
@@ -145,13 +145,13 @@ func checkFailure(t *testing.T, name, dir string, differs bool, got *outcome) {
 		require.NotEmpty(t, said, "the connector runs; it is to stop with a message")
 		t.Logf("stopped as it should: %s", said)
 		for _, s := range sentences {
-			require.Regexp(t, regexp.MustCompile(s), said)
+			require.Regexp(t, s, said)
 		}
 	default:
 		require.Empty(t, said, "the connector stopped")
 	}
 	if exists(filepath.Join(dir, "failed2.txt")) {
-		require.NotEmpty(t, got.failed2, "the second connector runs")
+		require.Contains(t, got.failed2, "is active", "the second connector's message")
 	}
 }
 

@@ -53,8 +53,10 @@ type sinkRun struct {
 func runSinkCase(t *testing.T, dir string, spec sinkCase) sinkOutcome {
 	t.Helper()
 	s := testdb.Postgres(t)
-	r := &sinkRun{t: t, dir: dir, server: s, worker: newSinkWorker(t), name: "snk-" + s.Database,
-		out: sinkOutcome{consumed: map[string]string{}, files: map[string]string{}}}
+	r := &sinkRun{
+		t: t, dir: dir, server: s, worker: newSinkWorker(t), name: "snk-" + s.Database,
+		out: sinkOutcome{consumed: map[string]string{}, files: map[string]string{}},
+	}
 	for _, step := range spec.Steps {
 		if strings.HasSuffix(step, ".jsonl") {
 			for _, rec := range r.input(step) {
@@ -77,6 +79,10 @@ func runSinkCase(t *testing.T, dir string, spec sinkCase) sinkOutcome {
 			continue
 		}
 		r.config[k] = strings.ReplaceAll(*v, "127.0.0.1:5432", address)
+	}
+	// The recordings need it because the original reads all headers and stumbles over some. Ours reads none of theirs.
+	if strings.HasSuffix(r.config["header.converter"], ".StringConverter") {
+		delete(r.config, "header.converter")
 	}
 	for _, name := range r.topics {
 		require.NoError(t, r.worker.log.Create(t.Context(), topic.Spec{Name: name, Partitions: 1}))

@@ -3,10 +3,13 @@
 package golden
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,13 +28,33 @@ import (
 type worker struct {
 	herder *standalone.Herder
 	log    topic.Log
+	said   *logText
+}
+
+// logText keeps what is logged. It is safe for concurrent use.
+type logText struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // newWorker starts a worker whose own properties are those of the recorded one.
 func newWorker(t *testing.T) *worker {
 	t.Helper()
 	ctx := t.Context()
-	logger := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	said := &logText{}
+	logger := slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), said), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	db, err := store.Open(t.TempDir(), store.Options{Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	log, err := local.Open(db, local.Options{})
@@ -54,7 +77,7 @@ func newWorker(t *testing.T) *worker {
 		require.NoError(t, log.Close(ctx))
 		require.NoError(t, db.Close())
 	})
-	return &worker{herder: h, log: log}
+	return &worker{herder: h, log: log, said: said}
 }
 
 // records reads all topics that the case owns, to their ends.

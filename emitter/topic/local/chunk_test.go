@@ -110,7 +110,7 @@ func FuzzChunk(f *testing.F) {
 		// What was decoded is encoded to something that decodes to the same.
 		again, err := decodeAll(chunkOf(t, rs...), func(uint64) (*topic.Head, error) { return head, nil })
 		require.NoError(t, err)
-		require.Equal(t, len(rs), len(again))
+		require.Len(t, again, len(rs))
 		for i := range rs {
 			require.Equal(t, rs[i], again[i])
 		}

@@ -103,6 +103,8 @@ type Log struct {
 	abandon bool              // Close no longer waits for what is queued
 	running bool              // there is a writer goroutine
 
+	identity string // constant
+
 	exited chan struct{}      // the writer of Open has ended
 	stop   context.CancelFunc // ends the retention goroutine
 	tidied sync.WaitGroup     // waits for it
@@ -125,6 +127,9 @@ func Open(db *store.DB, o Options) (*Log, error) {
 		return nil, fmt.Errorf("open the local log: %w", err)
 	}
 	l.install(s)
+	if l.identity, err = identityOf(db); err != nil {
+		return nil, fmt.Errorf("open the local log: %w", err)
+	}
 	go func() {
 		defer close(l.exited)
 		l.write()

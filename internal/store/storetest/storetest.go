@@ -6,6 +6,7 @@ package storetest
 
 import (
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -22,6 +23,7 @@ type FS struct {
 	sticky atomic.Bool  // all later ones fail too
 	cause  atomic.Pointer[error]
 	room   atomic.Uint64
+	gate   sync.RWMutex // held for reading by each sync
 }
 
 // New makes an empty file system.
@@ -37,6 +39,9 @@ func wrap(mem *vfs.MemFS) *FS {
 // inject fails writes as FailAt asked.
 func (f *FS) inject(op errorfs.Op) error {
 	switch op.Kind {
+	case errorfs.OpFileSync, errorfs.OpFileSyncData:
+		f.gate.RLock()
+		defer f.gate.RUnlock()
 	case errorfs.OpRemove, errorfs.OpRemoveAll, errorfs.OpFileClose, errorfs.OpLock, errorfs.OpFilePreallocate:
 		return nil // a full disk does not fail these
 	}
@@ -61,6 +66,12 @@ func (f *FS) FailAt(n int64, sticky bool, err error) {
 		n += f.writes.Load()
 	}
 	f.failAt.Store(n)
+}
+
+// HoldSyncs keeps syncs waiting until release is called.
+func (f *FS) HoldSyncs() (release func()) {
+	f.gate.Lock()
+	return sync.OnceFunc(f.gate.Unlock)
 }
 
 // SetRoom is what the file system says is free, in bytes.

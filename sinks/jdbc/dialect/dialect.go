@@ -55,8 +55,8 @@ type Session interface {
 	Apply(ctx context.Context, groups []Group, data *change.Batch) error
 	// Lock waits until no other session holds the lock of a name, and holds it until the session ends.
 	Lock(ctx context.Context, name string) error
-	// Forget drops what the session cached for sets that will not be used again.
-	Forget(s *Set)
+	// Reset drops what the session has cached for Sets, none of which will be used again.
+	Reset(ctx context.Context) error
 	Close(ctx context.Context) error
 }
 

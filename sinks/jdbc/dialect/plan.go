@@ -101,10 +101,11 @@ const (
 	Patch                // as Upsert, for rows that lack columns: those of an existing row stay as they are
 	Update               // set the columns where the key exists
 	Delete               // by key
+	Move                 // give the row another key: the plan has the key's fields twice, the old key first
 	Truncate             // no rows: empty the table
 )
 
-var kindNames = [...]string{"insert", "upsert", "patch", "update", "delete", "truncate"}
+var kindNames = [...]string{"insert", "upsert", "patch", "update", "delete", "move", "truncate"}
 
 // String is the name of the kind.
 func (k Kind) String() string { return kindNames[k] }

@@ -111,6 +111,24 @@ func InsertMissingRow(x Syntax, s *Set) (string, error) {
 		QuoteTable(x, s.Plan.Table.Name) + " WHERE " + keyCondition(x, keys) + ")", nil
 }
 
+// MoveRow gives a row another key, unless there is a row of that key: the first parameters are the old key, the others
+// the new one.
+func MoveRow(x Syntax, s *Set) (string, error) {
+	keys, err := s.Keys(x)
+	if err != nil {
+		return "", err
+	}
+	update, err := UpdateRow(x, s)
+	if err != nil {
+		return "", err
+	}
+	taken := make([]string, s.Plan.NKeys)
+	for i, k := range keys.Names() {
+		taken[i] = "o." + k + "=" + x.Placeholder(s.Plan.NKeys+i+1)
+	}
+	return update + " AND NOT EXISTS (SELECT 1 FROM " + QuoteTable(x, s.Plan.Table.Name) + " AS o WHERE " + strings.Join(taken, " AND ") + ")", nil
+}
+
 // TruncateTable empties a table.
 func TruncateTable(x Syntax, n Name) string { return "TRUNCATE TABLE " + QuoteTable(x, n) }
 

@@ -42,17 +42,20 @@ func (s *Session) stage(ctx context.Context, set *dialect.Set) error {
 	return nil
 }
 
-// copyGroup copies a group's rows to the server and applies them with one or two statements.
-func (s *Session) copyGroup(ctx context.Context, g *dialect.Group, data *change.Batch) error {
+// copyGroup copies a group's rows to the server and applies them.
+func (s *Session) copyGroup(ctx context.Context, g *dialect.Group, w way, data *change.Batch) error {
 	if err := s.render(g, data); err != nil {
 		return &valueError{err}
 	}
 	table := dialect.QuoteTable(s.dialect, g.Set.Plan.Table.Name)
-	if !staged(g) {
+	if w == straight && g.Kind == dialect.Insert {
 		return s.copyInto(ctx, table, g.Set)
 	}
-	if g.Kind == dialect.Upsert && g.Fresh {
+	if w == straight {
 		if done, err := s.copyFresh(ctx, table, g.Set); done || err != nil {
+			return err
+		}
+		if err := s.stageInTransaction(ctx, g.Set); err != nil {
 			return err
 		}
 	}
@@ -62,23 +65,25 @@ func (s *Session) copyGroup(ctx context.Context, g *dialect.Group, data *change.
 	return s.merge(ctx, g, table)
 }
 
-// overrides says whether the set writes an identity column that COPY would fill without being told to.
-func overrides(set *dialect.Set) bool {
-	for _, f := range set.Fields {
-		if set.Plan.Fields[f].Column.Always {
-			return true
-		}
+// stageInTransaction makes a staging table that a rollback takes away. Where the role may not, the transaction is lost:
+// its rows are applied one by one instead, and none is staged any more.
+func (s *Session) stageInTransaction(ctx context.Context, set *dialect.Set) error {
+	if s.staging[set] != "" {
+		return nil
 	}
-	return false
+	if err := s.stage(ctx, set); err != nil {
+		return err
+	}
+	if s.noStaging {
+		return &valueError{errors.New("no staging table")}
+	}
+	s.stagedInTx = append(s.stagedInTx, set)
+	return nil
 }
 
 // copyFresh copies rows that are most likely new straight into the table, which is twice as fast as merging them. Any
 // refusal is undone, and the rows are merged after all.
 func (s *Session) copyFresh(ctx context.Context, table string, set *dialect.Set) (done bool, err error) {
-	if wait := s.notFresh[set.Plan.Table]; wait > 0 {
-		s.notFresh[set.Plan.Table] = wait - 1
-		return false, nil
-	}
 	if err := s.Exec(ctx, "SAVEPOINT fresh"); err != nil {
 		return false, err
 	}

@@ -151,17 +151,22 @@ func appendBytes(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
 	return hex.AppendEncode(append(dst, '\\', 'x'), b.Bytes(v)), nil
 }
 
-// bitsEncoder renders little-endian bytes as binary digits, the most significant first.
+// bitsEncoder renders little-endian bytes as binary digits, the most significant first. A source does not tell how long
+// a varying bit string is, so that one gets its digits without leading zeros.
 func bitsEncoder(t *schema.Type, c *dialect.Column) dialect.Encode {
 	if c.Base == pgtype.ByteaOID {
 		return appendBytes
 	}
 	length := intParam(t, "length")
+	varying := c.Base == pgtype.VarbitOID || length > maxSizedText
 	return func(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
 		p := b.Bytes(v)
-		n := length
-		if n <= 0 || n > 8*len(p) {
-			n = 8 * len(p)
+		n := 8 * len(p)
+		for n > 1 && (varying || n > length && length > 0) && p[(n-1)/8]>>((n-1)%8)&1 == 0 {
+			n--
+		}
+		for pad := length - n; pad > 0 && !varying; pad-- {
+			dst = append(dst, '0')
 		}
 		for i := n - 1; i >= 0; i-- {
 			dst = append(dst, '0'+p[i/8]>>(i%8)&1)

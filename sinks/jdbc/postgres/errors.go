@@ -106,9 +106,12 @@ func causeOf(err error) error {
 	var connect *pgconn.ConnectError
 	var parse *pgconn.ParseConfigError
 	var pg *pgconn.PgError
+	var network *net.OpError
 	switch {
 	case errors.As(err, &pg):
 		return pg
+	case errors.As(err, &network): // one for each address tried, all alike
+		return network
 	case errors.As(err, &connect), errors.As(err, &parse):
 		if inner := errors.Unwrap(err); inner != nil {
 			return inner

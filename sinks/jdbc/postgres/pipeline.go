@@ -82,6 +82,10 @@ func (s *Session) statementTexts(kind dialect.Kind, set *dialect.Set) (texts []s
 	case dialect.Delete:
 		params = set.Plan.NKeys
 		sql, err = dialect.DeleteRow(s.dialect, set)
+	case dialect.Move:
+		if sql, err = dialect.MoveRow(s.dialect, set); err == nil {
+			second, err = dialect.DeleteRow(s.dialect, set)
+		}
 	case dialect.Truncate:
 		params = 0
 		sql = dialect.TruncateTable(s.dialect, set.Plan.Table.Name)
@@ -93,7 +97,7 @@ func (s *Session) statementTexts(kind dialect.Kind, set *dialect.Set) (texts []s
 		texts = append(texts, statementText{sql: sql})
 	}
 	if second != "" {
-		texts = append(texts, statementText{sql: second})
+		texts = append(texts, statementText{sql: second, keysOnly: kind == dialect.Move})
 	}
 	return texts, params, nil
 }

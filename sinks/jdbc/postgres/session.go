@@ -16,10 +16,14 @@ import (
 	"freshet/sinks/jdbc/dialect"
 )
 
-// bulkRows is the number of rows of a group from which staging them by COPY beats single statements.
-const bulkRows = 50
+// bulkRows is the number of rows of a group from which COPY beats single statements; stageRows is how many rows of such
+// groups a set must have had before a staging table is worth making for it.
+const (
+	bulkRows  = 50
+	stageRows = 300
+)
 
-// What a session keeps on the server at most, before it starts over.
+// What a session keeps on the server at most, before it starts anew.
 const (
 	maxStatements = 256
 	maxStaging    = 32
@@ -33,6 +37,9 @@ type Session struct {
 
 	statements map[statementKey]*statement
 	staging    map[*dialect.Set]string // quoted name of the staging table
+	stagedInTx []*dialect.Set          // those that a rollback takes away
+	waiting    map[*dialect.Set]int    // rows that went without a staging table so far
+	ways       []way                   // of the groups of an Apply
 	serial     int                     // of names on the server
 	noStaging  bool                    // the role may not create temporary tables
 	// notFresh counts down, per table, the groups for which copying straight into the table is not tried again.
@@ -56,7 +63,7 @@ func (d Dialect) Open(ctx context.Context, o dialect.Options) (dialect.Session, 
 		return nil, connectError(cfg, err)
 	}
 	s := &Session{dialect: d, conn: conn, log: o.Log, statements: map[statementKey]*statement{},
-		staging: map[*dialect.Set]string{}, notFresh: map[*dialect.Table]int{}}
+		staging: map[*dialect.Set]string{}, waiting: map[*dialect.Set]int{}, notFresh: map[*dialect.Table]int{}}
 	zone := o.TimeZone
 	if zone == "" {
 		zone = "UTC"
@@ -111,14 +118,15 @@ func (s *Session) Query(ctx context.Context, sql string, row func([][]byte) erro
 // Apply applies groups in order and commits. Groups of few rows go together in as few round trips as there are groups of
 // many rows between them; without such groups all of it, from BEGIN to COMMIT, is one.
 func (s *Session) Apply(ctx context.Context, groups []dialect.Group, data *change.Batch) error {
-	if err := s.ready(ctx, groups); err != nil {
+	ways, err := s.ready(ctx, groups)
+	if err != nil {
 		return err
 	}
 	p := &pipeline{s: s, data: data}
 	p.begin(ctx)
 	for i := range groups {
 		g := &groups[i]
-		if !s.bulk(g) {
+		if ways[i] == oneByOne {
 			p.add(ctx, i, g)
 			continue
 		}
@@ -126,19 +134,24 @@ func (s *Session) Apply(ctx context.Context, groups []dialect.Group, data *chang
 		if err := p.flush(); err != nil {
 			return s.rollback(ctx, err)
 		}
-		if err := s.copyGroup(ctx, g, data); err != nil {
+		if err := s.copyGroup(ctx, g, ways[i], data); err != nil {
 			return s.rollback(ctx, &dialect.GroupError{Group: i, Err: err})
 		}
 	}
 	if err := p.commit(ctx); err != nil {
 		return s.rollback(ctx, err)
 	}
+	s.stagedInTx = s.stagedInTx[:0]
 	failpoint.Hit("sink.commit.after")
 	return nil
 }
 
 // rollback ends the transaction of a failed Apply, so that the session can be used again, and returns the failure.
 func (s *Session) rollback(ctx context.Context, err error) error {
+	for _, set := range s.stagedInTx {
+		delete(s.staging, set)
+	}
+	s.stagedInTx = s.stagedInTx[:0]
 	if s.conn.IsClosed() || s.conn.TxStatus() == 'I' {
 		return err
 	}
@@ -148,55 +161,92 @@ func (s *Session) rollback(ctx context.Context, err error) error {
 	return err
 }
 
-// bulk says whether a group goes by COPY.
-func (s *Session) bulk(g *dialect.Group) bool {
-	return g.Kind != dialect.Truncate && len(g.Rows) >= bulkRows && !(s.noStaging && staged(g))
+// way is how a group gets to the server.
+type way uint8
+
+const (
+	oneByOne way = iota // a prepared statement for each row
+	straight            // COPY into the table
+	merged              // COPY into a staging table, from there by one statement
+)
+
+// wayOf decides on a group's way.
+func (s *Session) wayOf(g *dialect.Group) way {
+	switch {
+	case len(g.Rows) < bulkRows, g.Kind == dialect.Truncate, g.Kind == dialect.Move:
+		return oneByOne
+	case g.Kind == dialect.Insert && !overrides(g.Set), s.tryFresh(g):
+		return straight
+	case s.staging[g.Set] != "":
+		return merged
+	}
+	return oneByOne
 }
 
-// staged says whether a group's rows are staged when they go by COPY. Plain inserts are copied straight into the table,
-// unless COPY would override an identity column unasked.
-func staged(g *dialect.Group) bool { return g.Kind != dialect.Insert || overrides(g.Set) }
-
-// ready makes the statements and staging tables that groups need, outside of their transaction, so that a rollback does
-// not take them away.
-func (s *Session) ready(ctx context.Context, groups []dialect.Group) error {
-	if len(s.statements) > maxStatements || len(s.staging) > maxStaging {
-		if err := s.startOver(ctx); err != nil {
-			return err
+// overrides says whether the set writes an identity column, which COPY would fill without being told to.
+func overrides(set *dialect.Set) bool {
+	for _, f := range set.Fields {
+		if set.Plan.Fields[f].Column.Always {
+			return true
 		}
 	}
+	return false
+}
+
+// tryFresh says whether a group of upserts is copied straight into the table: its rows are most likely new, and were so
+// lately.
+func (s *Session) tryFresh(g *dialect.Group) bool {
+	return g.Kind == dialect.Upsert && g.Fresh && s.notFresh[g.Set.Plan.Table] == 0 && !s.noStaging && !overrides(g.Set)
+}
+
+// ready decides on the groups' ways, and makes the statements and staging tables that they need, outside of their
+// transaction, so that a rollback does not take them away.
+func (s *Session) ready(ctx context.Context, groups []dialect.Group) ([]way, error) {
+	if len(s.statements) > maxStatements || len(s.staging) > maxStaging {
+		if err := s.Reset(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s.ways = s.ways[:0]
 	for i := range groups {
 		g := &groups[i]
-		if s.bulk(g) && staged(g) {
+		if left := s.notFresh[g.Set.Plan.Table]; left > 0 && g.Fresh {
+			s.notFresh[g.Set.Plan.Table] = left - 1
+		}
+		if s.worthStaging(g) {
 			if err := s.stage(ctx, g.Set); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		if s.bulk(g) { // stage may have found out that there is no staging
-			continue
+		w := s.wayOf(g)
+		if w == oneByOne {
+			if _, err := s.prepared(ctx, g.Kind, g.Set); err != nil {
+				return nil, err
+			}
 		}
-		if _, err := s.prepared(ctx, g.Kind, g.Set); err != nil {
-			return err
-		}
+		s.ways = append(s.ways, w)
 	}
-	return nil
+	return s.ways, nil
 }
 
-// startOver drops all statements and staging tables of the session.
-func (s *Session) startOver(ctx context.Context) error {
+// worthStaging says whether a group that has no staging table shall get one.
+func (s *Session) worthStaging(g *dialect.Group) bool {
+	if s.noStaging || len(g.Rows) < bulkRows || g.Kind >= dialect.Move || s.wayOf(g) != oneByOne {
+		return false
+	}
+	s.waiting[g.Set] += len(g.Rows)
+	return s.waiting[g.Set] >= stageRows
+}
+
+// Reset drops all statements and staging tables of the session.
+func (s *Session) Reset(ctx context.Context) error {
 	drop := []string{"DEALLOCATE ALL"}
 	for _, name := range s.staging {
 		drop = append(drop, "DROP TABLE IF EXISTS "+name)
 	}
 	clear(s.statements)
 	clear(s.staging)
+	clear(s.waiting)
+	clear(s.notFresh)
 	return s.Exec(ctx, strings.Join(drop, "; "))
-}
-
-// Forget drops what belongs to a set that is not used any more. What stays on the server until startOver is small.
-func (s *Session) Forget(set *dialect.Set) {
-	for kind := dialect.Insert; kind <= dialect.Truncate; kind++ {
-		delete(s.statements, statementKey{set, kind})
-	}
-	delete(s.notFresh, set.Plan.Table)
 }

@@ -157,7 +157,7 @@ func appendZoned(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
 	}
 	year, err := strconv.Atoi(string(s[:end]))
 	if err != nil || end >= len(s) || s[end] != '-' {
-		return append(dst, s...), nil // infinity
+		return append(dst, s...), nil //nolint:nilerr // not a year: infinity
 	}
 	if year > 0 {
 		return append(strconv.AppendInt(dst, int64(year), 10), s[end:]...), nil

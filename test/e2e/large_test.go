@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"freshet/internal/testdb"
+)
+
+// TestLargeRow: a row of 64 MB goes through snapshot, stream and sink, as text with characters that JSON escapes and as
+// bytes; and an update that leaves it alone does not touch it.
+func TestLargeRow(t *testing.T) {
+	t.Parallel()
+	begin := time.Now()
+	source, target := testdb.Postgres(t), testdb.Postgres(t)
+	source.Exec(t, `create table items(id int primary key, n int not null, note text, raw bytea);
+alter table items alter note set storage external, alter raw set storage external`)
+	const text = `repeat('line "of" 32 bytes, \, é, tab	' || chr(10), 64 * 1024 * 1024 / 32)`
+	source.Exec(t, "insert into items values (1, 0, "+text+", null)")
+	s := pair(t, source, target)
+	w := s.start(t)
+	// Sizes are cheap to ask for, sums are not.
+	const sizes = "select id, n, octet_length(note), octet_length(raw) from items order by id"
+	const sums = "select id, n, md5(note), md5(raw) from items order by id"
+	same := func(what string) {
+		t.Helper()
+		want := source.Rows(t, sizes)
+		waitFor(t, what, func() bool {
+			return target.Text(t, "select count(*) from pg_tables where tablename = 'items'") == "1" && reflect.DeepEqual(want, target.Rows(t, sizes))
+		})
+		require.Equal(t, source.Rows(t, sums), target.Rows(t, sums), what)
+		t.Logf("%v: %s", time.Since(begin).Round(time.Millisecond), what)
+	}
+	same("the large text of the snapshot")
+	w.streaming(t, source)
+	source.Exec(t, "insert into items values (2, 0, null, decode(md5('x') || repeat('00ff1031', 16 * 1024 * 1024), 'hex'))")
+	same("the large bytes of the stream")
+	source.Exec(t, "update items set n = n + 1")
+	same("the updates that leave the large values alone")
+	source.Exec(t, "update items set note = note || '.' where id = 1")
+	same("the update of the large text")
+	require.Equal(t, "t", source.Text(t, "select min(octet_length(coalesce(note, raw::text))) >= 64 * 1024 * 1024 from items"))
+	w.stop(t)
+}
