@@ -86,6 +86,9 @@ const (
 // String is how the doctor prints the level.
 func (l Level) String() string { return [...]string{"OK", "WARN", "FAIL"}[l] }
 
+// SubjectConnection is the subject of the finding that the server does not let the connector in. It is then the only one.
+const SubjectConnection = "connection"
+
 // Finding is one result of a check.
 type Finding struct {
 	Level   Level

@@ -75,7 +75,7 @@ func (w *Worker) Plugins() *Plugins { return w.plugins }
 
 // Validate checks a configuration without keeping it. class is what the request asks about: the end of the class that
 // the configuration names.
-func (w *Worker) Validate(class string, cfg map[string]string) (Validation, error) {
+func (w *Worker) Validate(ctx context.Context, class string, cfg map[string]string) (Validation, error) {
 	if given, ok := cfg["connector.class"]; ok && given != NullValue && !strings.HasSuffix(given, class) {
 		return Validation{}, &Error{400, fmt.Sprintf("Included connector type %s does not match request type %s", given, class)}
 	}
@@ -83,7 +83,8 @@ func (w *Worker) Validate(class string, cfg map[string]string) (Validation, erro
 	if err != nil {
 		return Validation{}, &Error{500, "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: " + err.Error()}
 	}
-	return Validation{Plugin: c.plugin.Plugin, Values: c.raw, Problems: c.problems}, nil
+	problems := append(c.problems, c.unreachable(ctx, false)...)
+	return Validation{Plugin: c.plugin.Plugin, Values: c.raw, Problems: problems}, nil
 }
 
 // Unmask gives masked values of cfg their stored text back.

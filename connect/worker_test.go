@@ -108,7 +108,7 @@ func TestValidate(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v, err := w.Validate("", c.cfg)
+			v, err := w.Validate(t.Context(), "", c.cfg)
 			require.NoError(t, err)
 			require.Equal(t, c.want, messages(v.Problems, false))
 			_, err = w.NewConnector("c", c.cfg)

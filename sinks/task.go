@@ -30,8 +30,8 @@ type Options struct {
 	BatchSize int
 	// BatchBytes is about the most bytes of a batch.
 	BatchBytes int
-	// CommitInterval is the longest time that applied records wait for the commit of their offsets under load; without
-	// load they are committed at once.
+	// CommitInterval is the least time between two commits of offsets. What was applied waits for its commit no longer
+	// than that and a batch.
 	CommitInterval time.Duration
 	// DrainTimeout is how long a batch that is being written may go on after the end of Run's context.
 	DrainTimeout time.Duration
@@ -40,8 +40,8 @@ type Options struct {
 
 const (
 	defaultBatchSize      = 10_000
-	defaultBatchBytes     = 32 << 20
-	defaultCommitInterval = time.Second
+	defaultBatchBytes     = 8 << 20
+	defaultCommitInterval = 500 * time.Millisecond
 	defaultDrainTimeout   = 10 * time.Second
 	firstPoll             = 500 // records; doubled while polls come back full
 )
@@ -74,9 +74,9 @@ type Task struct {
 	// from are the offsets that the target keeps, if it does: what is before them is in the target already.
 	from map[topic.Partition]int64
 
-	limit     int       // of the next poll
-	uncommit  bool      // something was written since the last commit
-	committed time.Time // of the last commit
+	limit       int       // of the next poll
+	uncommitted bool      // something was written since the last commit
+	committed   time.Time // of the last commit
 }
 
 // NewTask makes a task; nothing happens before Run.
@@ -116,42 +116,47 @@ func (t *Task) loop(ctx context.Context, w *writing) error {
 	t.committed = time.Now()
 	fill := &Batch{Next: map[topic.Partition]int64{}}
 	spare := &Batch{Next: map[topic.Partition]int64{}}
-	polling := ctx // ends early when the batch that is being written is done
-	for {
+	running := ctx // ends early when the batch that is being written is done
+	for ctx.Err() == nil {
+		due := t.uncommitted && time.Since(t.committed) >= t.o.CommitInterval
+		if due && !w.busy {
+			if err := t.commit(ctx); err != nil {
+				return err
+			}
+		}
 		// A commit that is due waits until all that was polled is written, so nothing more is polled before it.
-		due := t.uncommit && time.Since(t.committed) >= t.o.CommitInterval
 		if !due || !w.busy {
-			if err := t.fill(ctx, polling, w.busy, fill); err != nil {
+			if err := t.fill(ctx, running, w.busy, fill); err != nil {
 				return errors.Join(err, w.wait())
 			}
 		}
-		if w.busy {
-			if err := w.wait(); err != nil {
-				return err
-			}
-			t.uncommit, polling = true, ctx
-		}
-		if len(fill.Next) > 0 {
-			polling = w.start(ctx, fill) //nolint:fatcontext // made of ctx each time: it does not nest
-			fill, spare = spare, fill
-			fill.Reset()
-			if ctx.Err() == nil {
-				continue
-			}
-			if err := w.wait(); err != nil {
-				return err
-			}
-			t.uncommit, polling = true, ctx
-		}
-		if err := t.commit(ctx); err != nil || ctx.Err() != nil {
+		if err := t.written(w); err != nil {
 			return err
 		}
+		if len(fill.Next) > 0 {
+			running = w.start(ctx, fill) //nolint:fatcontext // made of ctx each time: it does not nest
+			fill, spare = spare, fill
+			fill.Reset()
+		}
 	}
+	if err := t.written(w); err != nil {
+		return err
+	}
+	return t.commit(ctx)
+}
+
+// written waits for the batch that is being written.
+func (t *Task) written(w *writing) error {
+	if !w.busy {
+		return nil
+	}
+	t.uncommitted = true
+	return w.wait()
 }
 
 // commit stores the offsets. Everything polled is written when it is called. The end of ctx does not keep it from that.
 func (t *Task) commit(ctx context.Context) error {
-	if !t.uncommit {
+	if !t.uncommitted {
 		return nil
 	}
 	committing, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.o.DrainTimeout)
@@ -159,18 +164,27 @@ func (t *Task) commit(ctx context.Context) error {
 	if err := t.cursor.Commit(committing); err != nil {
 		return fmt.Errorf("commit offsets: %w", err)
 	}
-	t.uncommit, t.committed = false, time.Now()
+	t.uncommitted, t.committed = false, time.Now()
 	return nil
 }
 
-// fill polls into b until there is a record; while a batch is being written, until b is full or that batch is done, which
-// ends polling. It returns nil when ctx ends.
-func (t *Task) fill(ctx, polling context.Context, writing bool, b *Batch) error {
+// fill polls into b until there is a record or a commit is due; while a batch is being written, until b is full or that
+// batch is done, which ends running. It returns nil when ctx ends.
+func (t *Task) fill(ctx, running context.Context, writing bool, b *Batch) error {
+	polling := running
+	if !writing {
+		polling = ctx
+		if t.uncommitted {
+			var cancel context.CancelFunc
+			polling, cancel = context.WithDeadline(ctx, t.committed.Add(t.o.CommitInterval))
+			defer cancel()
+		}
+	}
 	for polling.Err() == nil {
 		limit := max(1, t.limit-len(b.Records))
 		records, err := t.cursor.Poll(polling, limit)
 		if err != nil {
-			if polling.Err() != nil && errors.Is(err, context.Canceled) {
+			if polling.Err() != nil && errors.Is(err, polling.Err()) {
 				return nil
 			}
 			return ended(ctx, fmt.Errorf("poll: %w", err))

@@ -116,7 +116,7 @@ func appendUnit(t *testing.T, log *sinktest.Log, u topic.Unit) {
 func options(log topic.Log, w sinks.Writer) sinks.Options {
 	return sinks.Options{
 		Log: log, Subscription: topic.Subscription{Group: group, Topics: []string{"t"}}, Decoder: &numbers{}, Writer: w,
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: slog.New(slog.DiscardHandler), CommitInterval: time.Millisecond,
 	}
 }
 

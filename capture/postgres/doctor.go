@@ -45,7 +45,7 @@ func check(ctx context.Context, o *options, name string) ([]capture.Finding, err
 
 // connectFinding is the finding of a failed login.
 func connectFinding(c dialer, err error) capture.Finding {
-	f := capture.Finding{Level: capture.Fail, Subject: "connection", Seen: loginFailure(c.o, err), Detail: err.Error(), Property: "database.hostname"}
+	f := capture.Finding{Level: capture.Fail, Subject: capture.SubjectConnection, Seen: loginFailure(c.o, err), Detail: err.Error(), Property: "database.hostname"}
 	var e *Error
 	if errors.As(err, &e) {
 		f.Fix = e.Hint

@@ -63,7 +63,7 @@ func TestSlowCatalogKeepsTheConnection(t *testing.T) {
 	f.Exec(t, `create table a(id int primary key)`)
 	s := f.open("")
 	s.nothing(100 * time.Millisecond)
-	pid := f.Text(t, `select active_pid from pg_replication_slots`)
+	pid := f.walsender(t)
 	lock := sqlConn{t, f.Connect(t)}
 	lock.run(`begin; lock table pg_description in access exclusive mode`)
 	f.Exec(t, `insert into a values (1)`)

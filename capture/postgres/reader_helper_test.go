@@ -323,3 +323,18 @@ func (c sqlConn) run(sql string) {
 	_, err := c.c.PgConn().Exec(c.t.Context(), sql).ReadAll()
 	require.NoError(c.t, err, "run %s", sql)
 }
+
+// walsender is the process that serves the slot, once there is one.
+func (f *fixture) walsender(t *testing.T) string {
+	t.Helper()
+	const query = `select active_pid from pg_replication_slots where slot_name = '%s' and active_pid is not null`
+	var pid string
+	waitFor(t, "a walsender", func() bool {
+		rows := f.Rows(t, fmt.Sprintf(query, f.Database))
+		if len(rows) == 1 {
+			pid = rows[0][0]
+		}
+		return len(rows) == 1
+	})
+	return pid
+}

@@ -97,7 +97,7 @@ func TestBlockedConsumerKeepsTheConnection(t *testing.T) {
 	s := f.open("")
 	f.Exec(t, `insert into a select g, repeat('x', 1000) from generate_series(1,40000) g`) // more than the sockets hold
 	s.next()
-	pid := f.Text(t, `select active_pid from pg_replication_slots`)
+	pid := f.walsender(t)
 	blocked := time.Now()
 	waitFor(t, "three times wal_sender_timeout", func() bool { return time.Since(blocked) > 6*time.Second })
 	require.Equal(t, pid, f.Text(t, `select coalesce(active_pid::text,'gone') from pg_replication_slots`), "the walsender is the same")

@@ -125,8 +125,8 @@ func (h *Herder) ResetTopics(_ context.Context, name string) error {
 }
 
 // Validate checks a configuration for a class without keeping it.
-func (h *Herder) Validate(_ context.Context, class string, cfg map[string]string) (connect.Validation, error) {
-	return h.o.Worker.Validate(class, cfg)
+func (h *Herder) Validate(ctx context.Context, class string, cfg map[string]string) (connect.Validation, error) {
+	return h.o.Worker.Validate(ctx, class, cfg)
 }
 
 // Plugins lists the plug-ins.

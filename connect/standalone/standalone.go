@@ -249,6 +249,11 @@ func (h *Herder) putNow(ctx context.Context, name string, cfg map[string]string,
 	if old != nil && o.create {
 		return connect.Info{}, false, &connect.Error{Code: 409, Message: fmt.Sprintf("Connector %s already exists", name)}
 	}
+	if o.store { // a person waits for the answer
+		if err := made.Reach(ctx); err != nil {
+			return connect.Info{}, false, err
+		}
+	}
 	i := &instance{name: name, given: made.Config, made: made, target: o.initial, stored: o.store}
 	if old != nil {
 		i.target = old.target

@@ -48,6 +48,10 @@ func parseNameFormat(format string) nameFormat {
 	return parts
 }
 
+// innerDot stands for a dot inside a name that a field of the source block gives, on its way from append to tableName: it
+// separates nothing. No database allows the character in a name.
+const innerDot = 0
+
 // append appends the collection name of a record. source is its source block, with type t; ok is false where the format
 // needs a field that the record does not have.
 func (f nameFormat) append(dst []byte, topic string, b *change.Batch, t *schema.Type, source change.Value) (out []byte, ok bool) {
@@ -82,7 +86,14 @@ func appendSourceField(dst []byte, b *change.Batch, t *schema.Type, source chang
 	}
 	switch v := b.At(b.RowOf(source), i); v.Kind() {
 	case change.Text:
-		return append(dst, b.Bytes(v)...), true
+		mark := len(dst)
+		dst = append(dst, b.Bytes(v)...)
+		for i := range dst[mark:] {
+			if dst[mark+i] == '.' {
+				dst[mark+i] = innerDot
+			}
+		}
+		return dst, true
 	case change.Int:
 		return strconv.AppendInt(dst, v.Int(), 10), true
 	}
@@ -94,17 +105,20 @@ func appendSourceField(dst []byte, b *change.Batch, t *schema.Type, source chang
 func (w *writer) tableName(collection string) (dialect.Name, error) {
 	parts := strings.Split(collection, ".")
 	if len(parts) > 3 || parts[len(parts)-1] == "" {
-		return dialect.Name{}, refuse(fmt.Errorf("collection name %q is not table, schema.table or catalog.schema.table", collection), "correct collection.name.format")
+		return dialect.Name{}, refuse(fmt.Errorf("collection name %q is not table, schema.table or catalog.schema.table", withDots(collection)), "correct collection.name.format")
 	}
-	n := dialect.Name{Table: w.storedName(parts[len(parts)-1])}
+	n := dialect.Name{Table: w.storedName(withDots(parts[len(parts)-1]))}
 	if len(parts) > 1 {
-		n.Schema = w.storedName(parts[len(parts)-2])
+		n.Schema = w.storedName(withDots(parts[len(parts)-2]))
 	}
 	if longest := w.opt.dialect.MaxName(); len(n.Table) > longest || len(n.Schema) > longest {
 		return dialect.Name{}, refuse(fmt.Errorf("table name %q is longer than %d bytes", n, longest), "give a shorter one by collection.name.format")
 	}
 	return n, nil
 }
+
+// withDots puts dots inside of names back.
+func withDots(s string) string { return strings.ReplaceAll(s, string(rune(innerDot)), ".") }
 
 // storedName is the name as the catalogue has it.
 func (w *writer) storedName(name string) string {

@@ -5,7 +5,6 @@ package e2e
 import (
 	"reflect"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,11 +15,11 @@ import (
 // bytes; and an update that leaves it alone does not touch it.
 func TestLargeRow(t *testing.T) {
 	t.Parallel()
-	begin := time.Now()
-	source, target := testdb.Postgres(t), testdb.Postgres(t)
+	// With PostgreSQL's default for the time that one message may take.
+	source, target := testdb.NewPostgres(t, testdb.Options{Settings: map[string]string{"wal_sender_timeout": "60s"}}), testdb.Postgres(t)
 	source.Exec(t, `create table items(id int primary key, n int not null, note text, raw bytea);
 alter table items alter note set storage external, alter raw set storage external`)
-	const text = `repeat('line "of" 32 bytes, \, é, tab	' || chr(10), 64 * 1024 * 1024 / 32)`
+	const text = `repeat('a "line" with \, é, tab	 ' || repeat('and more', 125) || chr(10), 64 * 1024)`
 	source.Exec(t, "insert into items values (1, 0, "+text+", null)")
 	s := pair(t, source, target)
 	w := s.start(t)
@@ -34,7 +33,6 @@ alter table items alter note set storage external, alter raw set storage externa
 			return target.Text(t, "select count(*) from pg_tables where tablename = 'items'") == "1" && reflect.DeepEqual(want, target.Rows(t, sizes))
 		})
 		require.Equal(t, source.Rows(t, sums), target.Rows(t, sums), what)
-		t.Logf("%v: %s", time.Since(begin).Round(time.Millisecond), what)
 	}
 	same("the large text of the snapshot")
 	w.streaming(t, source)
@@ -42,8 +40,6 @@ alter table items alter note set storage external, alter raw set storage externa
 	same("the large bytes of the stream")
 	source.Exec(t, "update items set n = n + 1")
 	same("the updates that leave the large values alone")
-	source.Exec(t, "update items set note = note || '.' where id = 1")
-	same("the update of the large text")
 	require.Equal(t, "t", source.Text(t, "select min(octet_length(coalesce(note, raw::text))) >= 64 * 1024 * 1024 from items"))
 	w.stop(t)
 }

@@ -20,7 +20,6 @@ func TestCompatibilityNamesEveryCase(t *testing.T) {
 	for what, names := range map[string][]string{
 		"left out":  slices.Concat(slices.Collect(maps.Keys(postgresSkipped)), slices.Collect(maps.Keys(sinksSkipped))),
 		"different": slices.Concat(slices.Collect(maps.Keys(postgresDifferent)), slices.Collect(maps.Keys(sinksDifferent))),
-		"retried":   slices.Collect(maps.Keys(postgresRetried)),
 	} {
 		for _, name := range names {
 			require.Contains(t, string(page), "`"+name+"`", "case %s is %s, and docs/compatibility.md does not name it", name, what)

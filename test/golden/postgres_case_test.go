@@ -239,9 +239,8 @@ func (r *run) failure(name string) string {
 	if s.Connector.State == connect.Failed {
 		return s.Connector.Trace
 	}
-	_, retried := postgresRetried[filepath.Base(r.dir)]
 	for _, task := range s.Tasks {
-		if task.State == connect.Failed || retried && task.State == connect.Restarting {
+		if task.State == connect.Failed {
 			return task.Trace
 		}
 	}

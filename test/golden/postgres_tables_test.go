@@ -114,11 +114,6 @@ var postgresSentences = map[string][]string{
 const slotGone = `The connector is trying to read change stream starting at .* no longer available on the server\. ` +
 	`Reconfigure the connector to use a snapshot mode when needed`
 
-// postgresRetried are the cases whose fault may pass by itself: the task is RESTARTING with the message, not FAILED.
-var postgresRetried = map[string]string{
-	"error-no-such-host": "a server that refuses connections may be restarting",
-}
-
 // postgresSince is the major version of PostgreSQL that a case's statements need, where 14 is too old.
 var postgresSince = map[string]int{
 	"numeric-double":  15, // negative scales

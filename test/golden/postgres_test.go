@@ -97,7 +97,7 @@ func TestGoldenPostgres(t *testing.T) {
 // TestTablesNameCases keeps the tables free of names that are not recorded any more.
 func TestTablesNameCases(t *testing.T) {
 	root := filepath.Join("..", "..", "testdata", "golden", "postgres")
-	for _, table := range []map[string]string{postgresSkipped, postgresDifferent, postgresRetried} {
+	for _, table := range []map[string]string{postgresSkipped, postgresDifferent} {
 		for name, reason := range table {
 			require.DirExists(t, filepath.Join(root, name))
 			require.NotEmpty(t, reason, "the reason of %s", name)
