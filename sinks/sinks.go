@@ -11,7 +11,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"freshet/change"
 	"freshet/config"
@@ -76,7 +75,7 @@ func (b *Batch) own(headers []topic.Header) []topic.Header {
 		if h.Value != nil {
 			h.Value = b.Data.Bytes(b.Data.BytesOf(h.Value))
 		}
-		b.headers = append(b.headers, topic.Header{Key: strings.Clone(h.Key), Value: h.Value})
+		b.headers = append(b.headers, topic.Header{Key: b.Data.String(b.Data.Text(h.Key)), Value: h.Value})
 	}
 	return b.headers[mark:len(b.headers):len(b.headers)]
 }

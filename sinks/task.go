@@ -40,7 +40,7 @@ type Options struct {
 
 const (
 	defaultBatchSize      = 10_000
-	defaultBatchBytes     = 8 << 20
+	defaultBatchBytes     = 4 << 20
 	defaultCommitInterval = 500 * time.Millisecond
 	defaultDrainTimeout   = 10 * time.Second
 	firstPoll             = 500 // records; doubled while polls come back full

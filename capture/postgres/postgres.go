@@ -85,7 +85,7 @@ func (c *Connector) Open(ctx context.Context, env capture.Env, v config.Values) 
 		log = slog.New(slog.DiscardHandler)
 	}
 	op := &opening{
-		o: &o, log: log.With("connector", env.Connector), env: env,
+		o: &o, log: log, env: env,
 		conn: dialer{o: &o, name: env.Connector},
 	}
 	return op.open(ctx)

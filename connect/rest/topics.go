@@ -103,7 +103,12 @@ func (l *lineWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-func (l *lineWriter) flush() error { return l.control.Flush() }
+func (l *lineWriter) flush() error {
+	if !l.begun {
+		l.begin()
+	}
+	return l.control.Flush()
+}
 
 // produced is the answer to POST records.
 type produced struct {

@@ -94,8 +94,13 @@ func sourceConfig(from endpoint, slot string, tables []table) map[string]string 
 		"status.update.interval.ms":   "1000",
 		"tombstones.on.delete":        "false",
 		"extended.headers.enabled":    "false",
+		// Months are no number of microseconds, and NaN is no decimal: as texts both arrive as they were.
+		"interval.handling.mode": "string",
+		"decimal.handling.mode":  "string",
+		// A value that cannot be carried over would silently become null.
+		"event.converting.failure.handling.mode": "fail",
 	}
-	keepNulls(cfg)
+	keepValues(cfg)
 	if len(exclude) > 0 {
 		cfg["column.exclude.list"] = strings.Join(exclude, ",")
 	}
@@ -131,13 +136,18 @@ func sinkConfig(to endpoint) map[string]string {
 		"collection.name.format": "${source.schema}.${source.table}",
 		"offsets.table.name":     "freshet_offsets",
 	}
-	keepNulls(cfg)
+	keepValues(cfg)
 	return cfg
 }
 
-// keepNulls sets converters that leave nulls as they are. Kafka's default writes a column's default in place of a null,
-// and the copy would not be equal.
-func keepNulls(cfg map[string]string) {
+// placeholder stands for a value that the source did not send. Debezium's own is a text that somebody may have written
+// into a column, which the sink would then leave out.
+const placeholder = "freshet:unavailable:51f6c2f0-7a57-4c0e-9d5c-3f1f0b7f2a6e"
+
+// keepValues sets what makes values on both ends the same, where what is usual would change them: Kafka's converter
+// writes a column's default in place of a null.
+func keepValues(cfg map[string]string) {
+	cfg["unavailable.value.placeholder"] = placeholder
 	for _, side := range []string{"key.converter", "value.converter"} {
 		cfg[side] = "org.apache.kafka.connect.json.JsonConverter"
 		cfg[side+".replace.null.with.default"] = "false"

@@ -93,7 +93,8 @@ type bars struct {
 
 func newBars(out io.Writer) *bars {
 	d := &bars{p: mpb.New(mpb.WithOutput(out), mpb.WithWidth(36), mpb.WithRefreshRate(150*time.Millisecond)), tables: map[schema.ID]*mpb.Bar{}}
-	d.foot = d.p.New(1, mpb.NopStyle(), mpb.BarPriority(1<<20), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
+	// Bars that are made with a total take no other one: SetTotal would do nothing, and close wait for ever.
+	d.foot = d.p.New(0, mpb.NopStyle(), mpb.BarPriority(1<<20), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		return d.text
@@ -119,7 +120,7 @@ func (d *bars) snapshot(p capture.Progress) {
 
 func (d *bars) add(p capture.Progress) *mpb.Bar {
 	begin := time.Now()
-	b := d.p.New(max(p.Estimated, 1), mpb.BarStyle().Lbound(" ").Filler("█").Tip("█").Padding("░").Rbound(" "),
+	b := d.p.New(0, mpb.BarStyle().Lbound(" ").Filler("█").Tip("█").Padding("░").Rbound(" "),
 		mpb.PrependDecorators(decor.Name(p.Table.String(), decor.WCSyncSpaceR)),
 		mpb.AppendDecorators(
 			decor.CurrentNoUnit("%d rows", decor.WCSyncSpace),
@@ -128,6 +129,7 @@ func (d *bars) add(p capture.Progress) *mpb.Bar {
 			}, decor.WCSyncSpace),
 			decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace), "done"),
 		))
+	b.SetTotal(max(p.Estimated, 1), false)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tables[p.Table] = b
@@ -150,6 +152,6 @@ func (d *bars) close() {
 		b.SetTotal(-1, true)
 	}
 	d.mu.Unlock()
-	d.foot.SetTotal(1, true)
+	d.foot.SetTotal(-1, true)
 	d.p.Wait()
 }

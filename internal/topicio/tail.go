@@ -45,7 +45,9 @@ func Tail(ctx context.Context, log topic.Log, o TailOptions, w io.Writer, flush 
 	if err != nil {
 		return fmt.Errorf("read topic %q: %w", o.Topic, err)
 	}
-	err = tail(ctx, cursor, o, left, w, flush)
+	if err = flush(); err == nil { // whoever reads knows now that the topic is there
+		err = tail(ctx, cursor, o, left, w, flush)
+	}
 	return errors.Join(err, cursor.Close(context.WithoutCancel(ctx)))
 }
 

@@ -38,8 +38,10 @@ func TestProperties(t *testing.T) {
 		{name: "insert.mode", value: "UPSERT"},
 		{name: "primary.key.mode", value: "none", want: "Invalid value upsert for configuration insert.mode: When using UPSERT, please define 'primary.key.mode' and 'primary.key.fields'."},
 		{name: "schema.evolution", value: "basic"},
-		{name: "connection.url", value: "jdbc:nosuchdb://u:" + canary + "@db/x",
-			want: "Invalid value jdbc:nosuchdb://u:****@db/x for configuration connection.url: No suitable driver: give jdbc:postgresql://host:port/database or postgres://host:port/database"},
+		{
+			name: "connection.url", value: "jdbc:nosuchdb://u:" + canary + "@db/x",
+			want: "Invalid value jdbc:nosuchdb://u:****@db/x for configuration connection.url: No suitable driver: give jdbc:postgresql://host:port/database or postgres://host:port/database",
+		},
 		{name: "connection.url", value: "postgres://u:" + canary + "@db/x"},
 		{name: "connection.username", value: " ", want: "Invalid value   for configuration connection.username: A value is required"},
 		{name: "use.time.zone", value: "Mars/Base", want: "Invalid value Mars/Base for configuration use.time.zone: Unknown time-zone ID: Mars/Base"},

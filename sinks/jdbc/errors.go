@@ -58,8 +58,10 @@ func (w *writer) recordProblem(b *sinks.Batch, index, applied int, err error) er
 		return err
 	}
 	rec := &b.Records[index]
-	return &sinks.RowError{Index: index, Applied: applied, Topic: rec.Source.Topic, Partition: rec.Source.Partition, Offset: rec.Offset,
-		Key: keyText(&b.Data, rec.KeyType, rec.Key), Err: r.err, Hint: r.hint}
+	return &sinks.RowError{
+		Index: index, Applied: applied, Topic: rec.Source.Topic, Partition: rec.Source.Partition, Offset: rec.Offset,
+		Key: keyText(&b.Data, rec.KeyType, rec.Key), Err: r.err, Hint: r.hint,
+	}
 }
 
 const (

@@ -3,6 +3,11 @@
 package jdbc
 
 import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -10,7 +15,10 @@ import (
 
 	"freshet/change"
 	"freshet/schema"
+	"freshet/sinks"
+	"freshet/sinks/jdbc/dialect"
 	"freshet/sinks/jdbc/postgres"
+	"freshet/sinks/sinktest"
 )
 
 func TestNameFormat(t *testing.T) {
@@ -153,4 +161,59 @@ func TestTableNames(t *testing.T) {
 	n, err := w.tableName("S.T")
 	require.NoError(t, err)
 	require.Equal(t, "S.T", n.String())
+}
+
+// fakeSession has one table and takes everything.
+type fakeSession struct{ table *dialect.Table }
+
+func (s fakeSession) Table(context.Context, dialect.Name) (*dialect.Table, error) {
+	return s.table, nil
+}
+func (fakeSession) Exec(context.Context, string) error { return nil }
+func (fakeSession) Query(context.Context, string, func([][]byte) error, ...string) error {
+	return nil
+}
+func (fakeSession) Apply(context.Context, []dialect.Group, *change.Batch) error { return nil }
+func (fakeSession) Lock(context.Context, string) error                          { return nil }
+func (fakeSession) Reset(context.Context) error                                 { return nil }
+func (fakeSession) Close(context.Context) error                                 { return nil }
+
+// The path of every change allocates nothing once plans are made and slabs have grown.
+func TestWritingAllocatesNothingPerRecord(t *testing.T) {
+	const records = 1000
+	table := &dialect.Table{Name: dialect.Name{Table: "items"}, Columns: []dialect.Column{{Name: "id"}, {Name: "v"}, {Name: "n"}}}
+	w := newWriter(&options{
+		dialect: postgres.Dialect{}, insertMode: upsertMode, keyMode: keyRecord, deletes: true, nameFormat: "${topic}", placeholder: []byte(defaultPlaceholder),
+		cloudEvents: regexp.MustCompile(defaultCloudEvents),
+	}, sinks.Env{Log: slog.New(slog.DiscardHandler)}, fakeSession{table})
+	h := sinktest.RandomHistory(rand.New(rand.NewPCG(1, 2)), records, 300)
+	for i := range h {
+		h[i].Unknown = false // sets of columns are made once each; with many of them that would not be nothing
+	}
+	b := h.Batch(0, records)
+	write := func() {
+		if err := w.Write(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	require.Less(t, testing.AllocsPerRun(20, write), 10.0, "a handful per batch")
+}
+
+// TestForgettingStartsAnew: a writer that has seen too many schemas drops its plans and goes on.
+func TestForgettingStartsAnew(t *testing.T) {
+	table := &dialect.Table{Name: dialect.Name{Table: "items"}, Columns: []dialect.Column{{Name: "id"}, {Name: "v"}, {Name: "n"}}}
+	w := newWriter(&options{
+		dialect: postgres.Dialect{}, insertMode: upsertMode, keyMode: keyRecord, deletes: true, nameFormat: "${topic}",
+		cloudEvents: regexp.MustCompile(defaultCloudEvents),
+	}, sinks.Env{Log: slog.New(slog.DiscardHandler)}, fakeSession{table})
+	h := sinktest.RandomHistory(rand.New(rand.NewPCG(1, 2)), 10, 5)
+	require.NoError(t, w.Write(t.Context(), h.Batch(0, 10)))
+	require.NotEmpty(t, w.shapes)
+	for i := range maxShapes {
+		w.shapes[shapeKey{topic: strconv.Itoa(i)}] = nil
+	}
+	require.NoError(t, w.Write(t.Context(), h.Batch(0, 10)))
+	require.Less(t, len(w.shapes), 5)
+	require.Len(t, w.targets, 1)
 }

@@ -58,19 +58,23 @@ type wanted struct {
 
 // targetOf finds a table, asking the catalogue the first time.
 func (w *writer) targetOf(ctx context.Context, collection string) (*target, error) {
+	if t := w.collections[collection]; t != nil {
+		return t, nil
+	}
 	name, err := w.tableName(collection)
 	if err != nil {
 		return nil, err
 	}
-	if t := w.targets[name]; t != nil {
-		return t, nil
+	t := w.targets[name]
+	if t == nil {
+		table, err := w.session.Table(ctx, name)
+		if err != nil {
+			return nil, w.targetProblem(err)
+		}
+		t = &target{shown: strings.TrimPrefix(withDots(collection), "public."), name: name, id: uint64(len(w.targets)), table: table, keys: map[*schema.Type]*rowPlan{}}
+		w.targets[name] = t
 	}
-	table, err := w.session.Table(ctx, name)
-	if err != nil {
-		return nil, w.targetProblem(err)
-	}
-	t := &target{shown: strings.TrimPrefix(collection, "public."), name: name, id: uint64(len(w.targets)), table: table, keys: map[*schema.Type]*rowPlan{}}
-	w.targets[name] = t
+	w.collections[collection] = t
 	return t, nil
 }
 

@@ -107,10 +107,18 @@ var values = []typed{
 	{"map", mapOf(kind(schema.String)), "", []any{`k"`, `v\`, "n", nil}, `"n"=>"null", "k\""=>"v\\"`},
 	{"map to jsonb", mapOf(kind(schema.Int32)), "jsonb", []any{"k", int64(1), "n", nil}, `{"k": 1, "n": null}`},
 	{"json to hstore", named(schema.String, schema.JSON, sourceType, "HSTORE"), "", `{"a":"1","b":null}`, `"a"=>"1", "b"=>NULL`},
-	{"struct", structOf("", fieldOf("t", schema.String), fieldOf("n", schema.Int32), fieldOf("f", schema.Float64), schema.Field{Name: "a", Type: arrayOf(kind(schema.Boolean))}),
-		"", []any{"x\"\n\x01", nil, 1.5, []any{true}}, `{"t":"x\"\u000a\u0001","n":null,"f":1.5,"a":[true]}`},
-	{"point", structOf(schema.Point, required("x", schema.Float64), required("y", schema.Float64), fieldOf("wkb", schema.Bytes), fieldOf("srid", schema.Int32)),
-		"", []any{1.5, -2.0, nil, nil}, "(1.5,-2)"},
+	{
+		"struct", structOf("", fieldOf("t", schema.String), fieldOf("n", schema.Int32), fieldOf("f", schema.Float64), schema.Field{Name: "a", Type: arrayOf(kind(schema.Boolean))}),
+		"",
+		[]any{"x\"\n\x01", nil, 1.5, []any{true}},
+		`{"t":"x\"\u000a\u0001","n":null,"f":1.5,"a":[true]}`,
+	},
+	{
+		"point", structOf(schema.Point, required("x", schema.Float64), required("y", schema.Float64), fieldOf("wkb", schema.Bytes), fieldOf("srid", schema.Int32)),
+		"",
+		[]any{1.5, -2.0, nil, nil},
+		"(1.5,-2)",
+	},
 	{"null", kind(schema.String), "", nil, "NULL"},
 }
 

@@ -35,6 +35,7 @@ type writer struct {
 	lastKey     shapeKey // of lastShape
 	lastShape   *shape
 	targets     map[dialect.Name]*target
+	collections map[string]*target            // the same by collection name
 	wrapped     map[*schema.Type]*schema.Type // primitive keys as structs
 	headerKeys  map[string]*schema.Type       // by names and kinds of the headers
 	skipped     map[string]bool               // what was warned about
@@ -55,7 +56,7 @@ func newWriter(opt *options, env sinks.Env, session dialect.Session) *writer {
 	return &writer{
 		opt: opt, env: env, log: env.Log, session: session,
 		format: parseNameFormat(opt.nameFormat), placeholder: newPlaceholder(opt.placeholder),
-		shapes: map[shapeKey]*shape{}, targets: map[dialect.Name]*target{}, wrapped: map[*schema.Type]*schema.Type{},
+		shapes: map[shapeKey]*shape{}, targets: map[dialect.Name]*target{}, collections: map[string]*target{}, wrapped: map[*schema.Type]*schema.Type{},
 		headerKeys: map[string]*schema.Type{}, skipped: map[string]bool{}, segment: newSegment(opt.insertMode),
 	}
 }
@@ -175,16 +176,13 @@ func (w *writer) addTruncate(ctx context.Context, i int, settle func() error) er
 
 // knownTarget is the target that nameBuf names.
 func (w *writer) knownTarget(ctx context.Context, settle func() error) (*target, error) {
-	collection := string(w.nameBuf)
-	if name, err := w.tableName(collection); err != nil {
-		return nil, err
-	} else if t := w.targets[name]; t != nil {
+	if t := w.collections[string(w.nameBuf)]; t != nil {
 		return t, nil
 	}
 	if err := settle(); err != nil {
 		return nil, err
 	}
-	return w.targetOf(ctx, collection)
+	return w.targetOf(ctx, string(w.nameBuf))
 }
 
 // addDelete deletes by record key. rows is the plan of the record's rows, nil for a tombstone.
@@ -280,6 +278,7 @@ func (w *writer) commit(ctx context.Context, b *sinks.Batch, applied int, next p
 func (w *writer) forget(ctx context.Context) error {
 	clear(w.shapes)
 	clear(w.targets)
+	clear(w.collections)
 	clear(w.wrapped)
 	clear(w.headerKeys)
 	w.lastShape = nil

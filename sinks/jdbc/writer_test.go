@@ -291,16 +291,31 @@ func TestRowErrorsNameCauseAndNextStep(t *testing.T) {
 		poison      []any
 		cause, hint string
 	}{
-		{"not null", "create table items(id bigint primary key, v text not null, n int)", []any{int64(1000), nil, int64(1)},
-			`null value in column "v"`, "make the column nullable"},
-		{"too long", "create table items(id bigint primary key, v varchar(3), n int)", []any{int64(1000), "long", int64(1)},
-			"value too long for type character varying(3)", "widen the column"},
-		{"overflow", "create table items(id bigint primary key, v text, n smallint)", []any{int64(1000), "v", int64(70000)},
-			`value "70000" is out of range for type smallint`, "widen the column"},
-		{"check", "create table items(id bigint primary key, v text, n int check (n > 0))", []any{int64(1000), "v", int64(-1)},
-			`violates check constraint`, "correct the row"},
-		{"foreign key", "create table p(id int primary key); insert into p values (1); create table items(id bigint primary key, v text, n int references p)",
-			[]any{int64(1000), "v", int64(2)}, "violates foreign key constraint", "DEFERRABLE"},
+		{
+			"not null", "create table items(id bigint primary key, v text not null, n int)",
+			[]any{int64(1000), nil, int64(1)},
+			`null value in column "v"`, "make the column nullable",
+		},
+		{
+			"too long", "create table items(id bigint primary key, v varchar(3), n int)",
+			[]any{int64(1000), "long", int64(1)},
+			"value too long for type character varying(3)", "widen the column",
+		},
+		{
+			"overflow", "create table items(id bigint primary key, v text, n smallint)",
+			[]any{int64(1000), "v", int64(70000)},
+			`value "70000" is out of range for type smallint`, "widen the column",
+		},
+		{
+			"check", "create table items(id bigint primary key, v text, n int check (n > 0))",
+			[]any{int64(1000), "v", int64(-1)},
+			`violates check constraint`, "correct the row",
+		},
+		{
+			"foreign key", "create table p(id int primary key); insert into p values (1); create table items(id bigint primary key, v text, n int references p)",
+			[]any{int64(1000), "v", int64(2)},
+			"violates foreign key constraint", "DEFERRABLE",
+		},
 		{"nul", "create table items(id bigint primary key, v text, n int)", []any{int64(1000), "a\x00b", int64(1)}, "invalid byte sequence", "correct the row"},
 	}
 	for _, c := range cases {

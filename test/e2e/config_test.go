@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -99,9 +98,7 @@ func sorted(t *testing.T, answer string) string {
 // TestMistakesOfTheWorker: what is wrong with worker.properties or with the machine.
 func TestMistakesOfTheWorker(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = taken.Close() })
+	taken := listening(t)
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	for _, c := range []struct {
@@ -109,7 +106,7 @@ func TestMistakesOfTheWorker(t *testing.T) {
 		worker properties
 		words  []string
 	}{
-		{"port taken", properties{"listeners": "http://" + taken.Addr().String()}, []string{taken.Addr().String(), "another process has the port", "listeners=http://127.0.0.1:PORT"}},
+		{"port taken", properties{"listeners": "http://" + taken}, []string{taken, "another process has the port", "listeners=http://127.0.0.1:PORT"}},
 		{"reachable from outside", properties{"listeners": "http://0.0.0.0:0"}, []string{"0.0.0.0", "no authentication", "--insecure"}},
 		{"folder in a file", properties{"data.dir": filepath.Join(file, "data")}, []string{file, "data.dir"}},
 		{"broker", properties{"bootstrap.servers": "localhost:9092"}, []string{"bootstrap.servers", "data.dir"}},

@@ -21,7 +21,7 @@ var oddNames = []string{
 	strings.Repeat("x", 63), strings.Repeat("語", 21),
 }
 
-// oddSchemas hold a table of each name, but for one, which holds a table with a column of each.
+// oddSchemas share tables of all names; the last one has a table with columns of all names besides.
 var oddSchemas = []string{"public", `Sch"ema, of ünï.`, "select"}
 
 // oddTables makes the tables and their rows.

@@ -12,14 +12,23 @@ import (
 
 // What follows is for administration and tools; it is no part of topic.Log.
 
-// Marks returns the marks whose key begins with prefix, by key. Unlike LoadMark it changes nothing.
+// Marks returns the marks whose key begins with prefix, by key: durable ones, whose records List knows of. Unlike
+// LoadMark it changes nothing.
 func (l *Log) Marks(ctx context.Context, prefix string) ([]topic.Mark, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	var out []topic.Mark
 	err := l.db.Marks(prefix, func(key, value string) { out = append(out, topic.Mark{Key: key, Value: value}) })
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	// I1: the store shows a batch before it is on disk, and the log shows its records after. Whoever waits for a turn
+	// behind that batch sees both.
+	if err := l.do(ctx, &item{}); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // SetMark sets a mark by hand. The source should be stopped: one that runs will overwrite it.

@@ -62,8 +62,10 @@ func (d Dialect) Open(ctx context.Context, o dialect.Options) (dialect.Session, 
 	if err != nil {
 		return nil, connectError(cfg, err)
 	}
-	s := &Session{dialect: d, conn: conn, log: o.Log, statements: map[statementKey]*statement{},
-		staging: map[*dialect.Set]string{}, waiting: map[*dialect.Set]int{}, notFresh: map[*dialect.Table]int{}}
+	s := &Session{
+		dialect: d, conn: conn, log: o.Log, statements: map[statementKey]*statement{},
+		staging: map[*dialect.Set]string{}, waiting: map[*dialect.Set]int{}, notFresh: map[*dialect.Table]int{},
+	}
 	zone := o.TimeZone
 	if zone == "" {
 		zone = "UTC"
