@@ -119,13 +119,16 @@ func (d *bars) snapshot(p capture.Progress) {
 }
 
 func (d *bars) add(p capture.Progress) *mpb.Bar {
-	begin := time.Now()
+	begin, rate := time.Now(), 0.0 // rate is the last one
 	b := d.p.New(0, mpb.BarStyle().Lbound(" ").Filler("█").Tip("█").Padding("░").Rbound(" "),
 		mpb.PrependDecorators(decor.Name(p.Table.String(), decor.WCSyncSpaceR)),
 		mpb.AppendDecorators(
 			decor.CurrentNoUnit("%d rows", decor.WCSyncSpace),
 			decor.Any(func(s decor.Statistics) string {
-				return fmt.Sprintf("%.0f/s", float64(s.Current)/max(time.Since(begin).Seconds(), 0.001))
+				if !s.Completed || rate == 0 {
+					rate = float64(s.Current) / max(time.Since(begin).Seconds(), 0.001)
+				}
+				return fmt.Sprintf("%.0f/s", rate)
 			}, decor.WCSyncSpace),
 			decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace), "done"),
 		))
@@ -139,11 +142,7 @@ func (d *bars) add(p capture.Progress) *mpb.Bar {
 func (d *bars) status(l lag) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if l.unread < 0 {
-		d.text = fmt.Sprintf("%d rows in the target, %d to go", l.applied, l.records)
-		return
-	}
-	d.text = fmt.Sprintf("streaming: %d bytes and %d ms behind, %d records applied", l.unread, l.age.Milliseconds(), l.applied)
+	d.text = fmt.Sprintf("%d records in the target, %d to go; %d bytes of log and %d ms behind", l.applied, l.records, max(l.unread, 0), l.age.Milliseconds())
 }
 
 func (d *bars) close() {

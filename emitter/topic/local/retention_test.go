@@ -145,7 +145,8 @@ func TestRetentionUnderCursors(t *testing.T) {
 
 // TestRetentionGivesRoomBack wants the disk space of deleted records back without waiting for more writes.
 func TestRetentionGivesRoomBack(t *testing.T) {
-	db, err := store.Open(t.TempDir(), store.Options{})
+	// Pebble keeps a few logs of the size of its write buffers for new use; with small ones they do not count.
+	db, err := store.Open(t.TempDir(), store.Options{MemTableBytes: 1 << 20})
 	require.NoError(t, err)
 	l, err := Open(db, Options{RetentionInterval: -1})
 	require.NoError(t, err)
@@ -156,7 +157,7 @@ func TestRetentionGivesRoomBack(t *testing.T) {
 	require.Greater(t, db.DiskBytes(), uint64(60<<20))
 	require.NoError(t, l.Retain(t.Context(), time.Now()))
 	require.Equal(t, topic.Range{Start: 60, End: 60}, rangeOf(t, l, "t"))
-	waitFor(t, "room", func() bool { return db.DiskBytes() < 35<<20 })
+	waitFor(t, "room", func() bool { return db.DiskBytes() < 20<<20 })
 	require.NoError(t, l.Close(t.Context()))
 	require.NoError(t, db.Close())
 }
