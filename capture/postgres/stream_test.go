@@ -124,6 +124,7 @@ func TestServerThatFallsSilentIsAnError(t *testing.T) {
 	f := fixtureOn(t, db, "snapshot.mode", "no_data", "status.update.interval.ms", "200")
 	f.Exec(t, `create table a(id int primary key)`)
 	s := f.open("")
+	f.walsender(t)
 	s.nothing(300 * time.Millisecond)
 	db.Freeze(t)
 	var err error
