@@ -15,15 +15,29 @@ const Mask = "****"
 
 // Secrets show by their shape where no declaration names them: in URLs, DSNs and messages of drivers.
 var (
-	userinfo   = regexp.MustCompile(`(://[^:/?#\s@]*:)([^/?#\s]*)@`)
+	userinfo   = regexp.MustCompile(`(://[^:/?#\s@]*:)(\S*)@`)
+	wholeURL   = regexp.MustCompile(`(?s)(://[^:/?#\s@]*:)(.*)@`)
+	port       = regexp.MustCompile(`^[0-9]{1,5}([/?#]|$)`)
 	assignment = regexp.MustCompile(`(?i)\b((?:ssl)?pass(?:word|wd|phrase)|secret)(\s*=\s*|%3D)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s&;,'"]+)`)
 	secretName = regexp.MustCompile(`(?i)passw(or)?d|passphrase|secret|sasl\.jaas\.config|\.api\.?key|credentials$|user\.info$`)
 )
 
-// RedactText masks passwords in URLs and key=value pairs of a message.
-func RedactText(s string) string {
+// RedactText masks passwords in URLs and key=value pairs of a message. What stands between a URL's user and its last @
+// counts as password: people forget to escape the characters that end one.
+func RedactText(s string) string { return redact(s, userinfo) }
+
+// RedactValue is RedactText for a text that is one value, so that a password with blanks in it is masked, too.
+func RedactValue(s string) string { return redact(s, wholeURL) }
+
+func redact(s string, user *regexp.Regexp) string {
 	if strings.Contains(s, "://") {
-		s = userinfo.ReplaceAllString(s, "${1}"+Mask+"@")
+		s = user.ReplaceAllStringFunc(s, func(found string) string {
+			m := user.FindStringSubmatch(found)
+			if port.MatchString(m[2]) {
+				return found // ://host:port/ and an @ further on
+			}
+			return m[1] + Mask + "@"
+		})
 	}
 	if strings.ContainsRune(s, '=') || strings.Contains(s, "%3") {
 		s = assignment.ReplaceAllString(s, "${1}${2}"+Mask)
@@ -42,7 +56,7 @@ func Redact(def *config.Def, cfg map[string]string) map[string]string {
 		case isSecret(def, name):
 			out[name] = Mask
 		default:
-			out[name] = RedactText(value)
+			out[name] = RedactValue(value)
 		}
 	}
 	return out

@@ -17,6 +17,9 @@ func TestRedactText(t *testing.T) {
 		{"nothing", "connect to 127.0.0.1:5432/shop", "connect to 127.0.0.1:5432/shop"},
 		{"url", "postgres://app:canary@db/shop?sslmode=off", "postgres://app:****@db/shop?sslmode=off"},
 		{"url, odd password", "postgres://app:c%40n:ary@db/shop", "postgres://app:****@db/shop"},
+		{"url, password not escaped", `postgres://app:ca/n#a@r:y?"@db/shop x`, "postgres://app:****@db/shop x"},
+		{"url, address before an @", "jdbc:postgresql://db:5432/shop?user=app@tenant", "jdbc:postgresql://db:5432/shop?user=app@tenant"},
+		{"two urls", "from postgres://a:canary@x to postgres://b:canary@y", "from postgres://a:****@x to postgres://b:****@y"},
 		{"url without password", "postgres://app@db/shop", "postgres://app@db/shop"},
 		{"jdbc", "jdbc:postgresql://db/shop?user=app&password=canary&ssl=on", "jdbc:postgresql://db/shop?user=app&password=****&ssl=on"},
 		{"dsn", "host=db password=canary user=app", "host=db password=**** user=app"},
@@ -29,6 +32,11 @@ func TestRedactText(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, connect.RedactText(c.in)) })
 	}
+}
+
+func TestRedactValue(t *testing.T) {
+	require.Equal(t, "postgres://app:****@db/shop", connect.RedactValue("postgres://app:ca na\nry@db/shop"))
+	require.Equal(t, "host=db user=app", connect.RedactValue("host=db user=app"))
 }
 
 func TestRedactAndUnmask(t *testing.T) {

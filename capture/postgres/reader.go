@@ -207,9 +207,12 @@ func (r *Reader) start(ctx context.Context) error {
 	}
 	s.dec = newDecoder(r.o, r.log, r.types, r.from)
 	s.dec.lookup = func(ctx context.Context, oid uint32) (t *catalogTable, err error) {
+		xid := s.dec.tx.XID
 		err = s.await(ctx, func(ctx context.Context) error {
 			return r.side.do(ctx, func(conn *pgconn.PgConn) (err error) {
-				t, err = describeTable(ctx, conn, r.o.Database, oid)
+				if err = awaitVisible(ctx, conn, xid, r.log); err == nil {
+					t, err = describeTable(ctx, conn, r.o.Database, oid)
+				}
 				return err
 			})
 		})

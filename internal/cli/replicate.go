@@ -36,7 +36,7 @@ the copy.`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.From == "" || o.To == "" {
-				return usagef("--from and --to are required: give them as postgres://user:password@host:5432/database")
+				return usagef("--from and --to are required: give them as postgres://USER@HOST:5432/DATABASE, with USER:PASSWORD for USER where a server wants one")
 			}
 			o.Out, o.Log, o.Plugins = a.Err, a.log, plugins.All()
 			if f, ok := a.Err.(*os.File); ok && term.IsTerminal(int(f.Fd())) && a.logFormat == "text" {

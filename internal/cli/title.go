@@ -24,7 +24,7 @@ func TakeArgs(args []string) []string {
 
 // secretSpan is the part of a text that has all of its passwords. It is wider than they are where there are several.
 func secretSpan(s string) (from, to int) {
-	shown := connect.RedactText(s)
+	shown := connect.RedactValue(s)
 	if shown == s {
 		return 0, 0
 	}

@@ -3,6 +3,7 @@
 package replicate
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"net/url"
@@ -26,16 +27,31 @@ type endpoint struct {
 	config *pgconn.Config
 }
 
+// urlForm is told without a password in its place: what is told goes through the mask for passwords.
+const urlForm = "give it as postgres://USER@HOST:5432/DATABASE, with USER:PASSWORD for USER where the server wants one"
+
 func parseEndpoint(flag, text string) (endpoint, error) {
 	c, err := pgconn.ParseConfig(text)
 	if err != nil {
-		// The driver's error repeats the URL with the password masked.
-		return endpoint{}, fmt.Errorf("%s: %w; give it as postgres://user:password@host:5432/database", flag, err)
+		return endpoint{}, fmt.Errorf("%s: %w; "+urlForm, flag, parseCause(text, err))
 	}
 	if c.Database == "" {
-		return endpoint{}, fmt.Errorf("%s: the URL names no database; give it as postgres://user:password@host:5432/database", flag)
+		return endpoint{}, fmt.Errorf("%s: the URL names no database; "+urlForm, flag)
 	}
 	return endpoint{text, c}, nil
+}
+
+// parseCause is why a connection string cannot be read. The driver's error repeats the string, and the cause of a broken
+// URL a part of it, which may be the password's.
+func parseCause(text string, err error) error {
+	if _, broken := url.Parse(text); strings.Contains(text, "://") && broken != nil {
+		return errors.New("not a URL (special characters of a password are written as %XX)")
+	}
+	var parse *pgconn.ParseConfigError
+	if cause := errors.Unwrap(err); errors.As(err, &parse) && cause != nil {
+		return cause
+	}
+	return errors.New("it cannot be read")
 }
 
 // address is the database for people: without user and password.
@@ -94,9 +110,8 @@ func sourceConfig(from endpoint, slot string, tables []table) map[string]string 
 		"status.update.interval.ms":   "1000",
 		"tombstones.on.delete":        "false",
 		"extended.headers.enabled":    "false",
-		// Months are no number of microseconds, and NaN is no decimal: as texts both arrive as they were.
+		// Months are no number of microseconds: as a text an interval arrives as it was.
 		"interval.handling.mode": "string",
-		"decimal.handling.mode":  "string",
 		// A value that cannot be carried over would silently become null.
 		"event.converting.failure.handling.mode": "fail",
 	}

@@ -18,7 +18,7 @@ import (
 func TestLoginFaultsOfSource(t *testing.T) {
 	t.Parallel()
 	source, target := testdb.Postgres(t), testdb.Postgres(t)
-	role := login(t, source, "right")
+	role := login(t, "right", source)
 	source.Exec(t, itemsDDL+"insert into items values (1, 0, 'snapshot')")
 	good := properties{"database.user": role, "database.password": "right"}
 	s := pair(t, source, target)
@@ -40,14 +40,25 @@ func TestLoginFaultsOfSource(t *testing.T) {
 		{"host", properties{"database.hostname": "db..example"}, connect.Restarting, []string{"database.hostname", "db..example"}},
 		{"port", properties{"database.port": closedPort(t)}, connect.Restarting, []string{"connection refused", "check that the hostname and port are correct"}},
 	} {
-		w.change(t, sourceName, c.wrong)
+		// Who asks by REST is told at once, and the connector goes on as it was.
+		status, answer := w.ask(t, "PATCH", "/connectors/"+sourceName+"/config", c.wrong)
+		require.Equal(t, 400, status, answer)
+		requireWords(t, answer, "Error while validating connector config", "next step")
+		require.NotContains(t, answer, "wrong", "the password of case %s", c.name)
+		w.stop(t)
+
+		// A file's connector starts all the same: the fault may have gone by the next attempt, or is told by the state.
+		right := s.connectors[sourceName]
+		s.connectors[sourceName] = right.with(c.wrong)
+		w = s.start(t)
 		trace := w.await(t, sourceName, c.state)
 		requireWords(t, trace, c.words...)
 		require.NotContains(t, trace, "wrong", "the password of case %s", c.name)
 		n++
 		source.Exec(t, "insert into items values ($1, 0, $2); ", n, c.name)
-		w.change(t, sourceName, good.with(properties{"database.dbname": source.Database, "database.hostname": source.Host, "database.port": strconv.Itoa(source.Port)}))
-		w.await(t, sourceName, connect.Running)
+		w.stop(t)
+		s.connectors[sourceName] = right
+		w = s.start(t)
 		equal(t, source, target)
 	}
 	require.Len(t, w.history(t), n, "every row is in the topic")
@@ -58,7 +69,7 @@ func TestLoginFaultsOfSource(t *testing.T) {
 func TestLoginFaultsOfTarget(t *testing.T) {
 	t.Parallel()
 	source, target := testdb.Postgres(t), testdb.Postgres(t)
-	role := login(t, target, "right")
+	role := login(t, "right", target)
 	source.Exec(t, itemsDDL+"insert into items values (1, 0, 'snapshot')")
 	good := properties{"connection.username": role, "connection.password": "right", "connection.url": jdbcURL(target)}
 	s := pair(t, source, target)
@@ -93,12 +104,18 @@ func TestLoginFaultsOfTarget(t *testing.T) {
 	w.stop(t)
 }
 
-// login makes a role of the test's own that may do everything, with a password, and returns its name.
-func login(t *testing.T, s *testdb.Server, password string) string {
+// login makes a role of the test's own that may do everything, with a password, and returns its name. The databases are
+// those that it will own something in, all of one server.
+func login(t *testing.T, password string, databases ...*testdb.Server) string {
 	t.Helper()
-	role := "r_" + s.Database
-	s.Exec(t, `create role "`+role+`" login superuser password '`+password+`'`)
-	t.Cleanup(func() { s.Exec(t, `drop owned by "`+role+`" cascade; drop role "`+role+`"`) })
+	role := "r_" + databases[0].Database
+	databases[0].Exec(t, `create role "`+role+`" login superuser password '`+password+`'`)
+	t.Cleanup(func() {
+		for _, s := range databases {
+			s.Exec(t, `drop owned by "`+role+`" cascade`)
+		}
+		databases[0].Exec(t, `drop role "`+role+`"`)
+	})
 	return role
 }
 

@@ -127,6 +127,12 @@ type record struct {
 	Value     json.RawMessage `json:"value"`
 }
 
+// awaitRecords waits until a topic has so many records.
+func (w *worker) awaitRecords(t *testing.T, topic string, n int) {
+	t.Helper()
+	waitFor(t, strconv.Itoa(n)+" records in "+topic, func() bool { return len(w.records(t, topic)) == n })
+}
+
 // event is the payload of a change event.
 type event struct {
 	Op            string

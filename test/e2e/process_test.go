@@ -19,7 +19,7 @@ import (
 
 // patience is how long a condition may take to come true. It is generous, for loaded machines; no test waits for it to
 // pass.
-const patience = 60 * time.Second
+const patience = 150 * time.Second
 
 // process is a run of the program.
 type process struct {

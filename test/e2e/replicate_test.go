@@ -114,8 +114,9 @@ update "Odd Schema"."Odd ""Table""" set "select" = null; insert into public.empt
 	require.Empty(t, p.logged("table read"), "nothing is read again")
 
 	r.source.Exec(t, "delete from public.empty")
-	r.once(t, "--drop-slot")
+	r.once(t, "--clean")
 	r.equal(t, menagerieTables)
+	require.NoDirExists(t, r.data)
 	require.Equal(t, "0", r.source.Text(t, "select count(*) from pg_replication_slots where database = current_database()"))
 	require.Equal(t, "0", r.source.Text(t, "select count(*) from pg_publication"))
 }
@@ -200,11 +201,11 @@ func TestReplicateRefuses(t *testing.T) {
 		{"tables without a key", 2, nil, []string{"shop.keyless", "shop.another", "ADD PRIMARY KEY", "--tables"}},
 		{"no table", 2, []string{"--tables", "keyd,shop.x*"}, []string{"--tables keyd,shop.x*", "schema.table"}},
 		{"same database", 2, []string{"--to", r.source.DSN()}, []string{"--from and --to", r.source.Database}},
-		{"not a URL", 2, []string{"--from", "http//x"}, []string{"--from", "postgres://user:password@host:5432/database"}},
-		{"wrong scheme", 2, []string{"--to", "mysql://u:p@h/d"}, []string{"--to", "postgres://user:password@host:5432/database"}},
+		{"not a URL", 2, []string{"--from", "http//x"}, []string{"--from", "postgres://USER@HOST:5432/DATABASE"}},
+		{"wrong scheme", 2, []string{"--to", "mysql://u:p@h/d"}, []string{"--to", "postgres://USER@HOST:5432/DATABASE"}},
 		{"no such source", 1, []string{"--from", "postgres://postgres:x@127.0.0.1:" + closedPort(t) + "/db"}, []string{"--from", "127.0.0.1", "connection refused"}},
 		{"no such target database", 1, []string{"--tables", "keyed", "--to", strings.Replace(r.target.DSN(), r.target.Database, "no_such_db", 1)}, []string{"--to", "no_such_db", "does not exist"}},
-		{"wrong password", 1, []string{"--from", r.source.DSNFor(r.source.Database, login(t, r.source, "right"), "wrong-one")}, []string{"--from", "password authentication failed"}},
+		{"wrong password", 1, []string{"--from", r.source.DSNFor(r.source.Database, login(t, "right", r.source), "wrong-one")}, []string{"--from", "password authentication failed"}},
 		{"address taken", 2, []string{"--tables", "keyed", "--listen", listening(t)}, []string{"another process has the port"}},
 		{"folder", 2, []string{"--tables", "keyed", "--data", "/dev/null/data"}, []string{"/dev/null/data"}},
 	} {

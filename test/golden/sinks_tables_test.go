@@ -57,7 +57,7 @@ var sinksDifferent = map[string]sinkDifference{
 		says: `When 'delete\.enabled' is set to 'true', the 'primary\.key\.mode' option must be set to 'record_key'\.`,
 	},
 
-	"pg-bad-credentials":  {why: causeIsShown, state: "FAILED", says: `at .*:\d+, database .*, as "snk_nobody": .*role "snk_nobody" does not exist.*: check connection\.username`},
+	"pg-bad-credentials":  {why: causeIsShown, state: "FAILED", says: `at .*:\d+, database .*, as "snk_nobody": .*(role "snk_nobody" does not exist|password authentication failed for user "snk_nobody").*: check connection\.username`},
 	"pg-missing-database": {why: causeIsShown, state: "FAILED", says: `database "snk_nosuch" does not exist.*: create the database`},
 	"pg-unreachable":      {why: causeIsShown + "; the task tries again", state: "RESTARTING", says: `at 127\.0\.0\.1:5999, .*connection refused: check host and port`},
 
