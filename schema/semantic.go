@@ -40,4 +40,8 @@ const (
 	DoubleVector         = "io.debezium.data.DoubleVector"
 	FloatVector          = "io.debezium.data.FloatVector"
 	SparseDoubleVector   = "io.debezium.data.SparseDoubleVector"
+
+	// Literal is a string: a value as its database prints and reads it. Its parameter "type" names the database's type if
+	// that is a built-in one. Debezium has no such type.
+	Literal = "freshet.data.Literal"
 )

@@ -39,7 +39,7 @@ type Options struct {
 }
 
 const (
-	defaultBatchSize      = 10_000
+	defaultBatchSize      = 2_500
 	defaultBatchBytes     = 4 << 20
 	defaultCommitInterval = 500 * time.Millisecond
 	defaultDrainTimeout   = 10 * time.Second

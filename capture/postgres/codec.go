@@ -24,6 +24,8 @@ type TypeOptions struct {
 	Interval string
 	// IncludeUnknown is include.unknown.datatypes.
 	IncludeUnknown bool
+	// Literals is internal.literal.types.
+	Literals bool
 	// MoneyDigits is money.fraction.digits.
 	MoneyDigits int
 	// Placeholder is unavailable.value.placeholder, its hex: form decoded.
@@ -99,6 +101,9 @@ func (r *Registry) Codec(c ColumnInfo, o *TypeOptions) (codec Codec, ok bool) {
 
 // form finds the form of a type; false for unknown types unless they are included.
 func (r *Registry) form(u typeUse) (form, bool) {
+	if u.o.Literals && lossy(u) {
+		return r.literalForm(u), true
+	}
 	if u.elem != 0 {
 		return r.arrayForm(u)
 	}

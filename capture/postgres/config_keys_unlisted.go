@@ -225,6 +225,11 @@ func unlistedKeys() []config.Key {
 			Ignored:  "creating the slot waits for open transactions, and says so",
 		},
 		{
+			Name: "internal.literal.types", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Emits values of types whose usual form loses something (arrays, intervals, numbers without a scale, zoned times, varying bits, types without a form) as the server's text of them. Debezium does not have it.",
+		},
+		{
 			Name: "internal.custom.retriable.exception", Type: config.String, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Regular expression of the errors after which a task is opened again.",

@@ -197,6 +197,7 @@ func parseTypeOptions(v config.Values) TypeOptions {
 		Hstore:         v.Get("hstore.handling.mode"),
 		Interval:       v.Get("interval.handling.mode"),
 		IncludeUnknown: v.Bool("include.unknown.datatypes"),
+		Literals:       v.Bool("internal.literal.types"),
 		MoneyDigits:    int(v.Int("money.fraction.digits")),
 		Placeholder:    placeholder,
 	}

@@ -124,8 +124,10 @@ func TestServerThatFallsSilentIsAnError(t *testing.T) {
 	f := fixtureOn(t, db, "snapshot.mode", "no_data", "status.update.interval.ms", "200")
 	f.Exec(t, `create table a(id int primary key)`)
 	s := f.open("")
-	f.walsender(t)
-	s.nothing(300 * time.Millisecond)
+	waitFor(t, "the stream", func() bool { // which the first call of Next starts
+		s.nothing(300 * time.Millisecond)
+		return f.Text(t, "select count(*) from pg_stat_replication where state = 'streaming'") == "1"
+	})
 	db.Freeze(t)
 	var err error
 	for err == nil { // positions may move before

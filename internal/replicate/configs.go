@@ -110,8 +110,8 @@ func sourceConfig(from endpoint, slot string, tables []table) map[string]string 
 		"status.update.interval.ms":   "1000",
 		"tombstones.on.delete":        "false",
 		"extended.headers.enabled":    "false",
-		// Months are no number of microseconds: as a text an interval arrives as it was.
-		"interval.handling.mode": "string",
+		// Debezium's forms of arrays, intervals and some others leave a part of the values out.
+		"internal.literal.types": "true",
 		// A value that cannot be carried over would silently become null.
 		"event.converting.failure.handling.mode": "fail",
 	}

@@ -89,19 +89,21 @@ func matches(patterns []string, name string) bool {
 }
 
 func readColumns(ctx context.Context, c *pgx.Conn, t *table) error {
-	rows, err := c.Query(ctx, `with recursive base(oid, typmod, attnum) as (
-  select a.atttypid, a.atttypmod, a.attnum from pg_attribute a
+	rows, err := c.Query(ctx, `with recursive base(oid, typmod, attnum, ofarray) as (
+  select a.atttypid, a.atttypmod, a.attnum, false from pg_attribute a
   where a.attrelid = $1::regclass and a.attnum > 0 and not a.attisdropped
   union all
-  select d.typbasetype, case when d.typtypmod >= 0 then d.typtypmod else b.typmod end, b.attnum
-  from base b join pg_type d on d.oid = b.oid where d.typtype = 'd')
-select a.attname, format_type(b.oid, b.typmod), a.attnotnull, coalesce(array_position(i.indkey::int2[], a.attnum), -1),
+  select d.typbasetype, case when d.typtypmod >= 0 then d.typtypmod else b.typmod end, b.attnum, b.ofarray or d.oid <> b.oid
+  from base b join pg_type t on t.oid = b.oid
+  join pg_type d on d.oid = b.oid or d.oid = t.typelem and t.typcategory = 'A' where d.typtype = 'd')
+select a.attname, format_type(b.oid, b.typmod) || case when b.ofarray then '[]' else '' end, a.attnotnull,
+  coalesce(array_position(i.indkey::int2[], a.attnum), -1),
   case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) else '' end,
-  t.typtype in ('c', 'm', 'p') or t.oid = any('{pg_lsn,xid,xid8,cid,tid,tsquery,txid_snapshot,pg_snapshot,jsonpath,line,lseg,box,path,polygon,circle,regclass,regproc,regtype,regrole,regnamespace,regoper,regoperator,regprocedure,regconfig,regdictionary}'::regtype[])
+  'c' in (t.typtype, coalesce(e.typtype, 'b'))
 from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-join base b on b.attnum = a.attnum join pg_type t on t.oid = b.oid and t.typtype <> 'd'
+join base b on b.attnum = a.attnum join pg_type t on t.oid = b.oid left join pg_type e on e.oid = t.typelem and t.typcategory = 'A'
 left join pg_index i on i.indrelid = a.attrelid and i.indisprimary
-where a.attrelid = $1::regclass and a.attnum > 0 and not a.attisdropped
+where a.attrelid = $1::regclass and a.attnum > 0 and not a.attisdropped and t.typtype <> 'd' and e.typtype is distinct from 'd'
 order by a.attnum`, t.id.Quoted())
 	if err != nil {
 		return err

@@ -142,7 +142,7 @@ func tuningKeys() []config.Key {
 	return []config.Key{
 		{
 			Name: "batch.size", Type: config.Int, Default: "500", HasDefault: true, Importance: config.Medium, Group: "Tuning", Check: checkBatchSize,
-			Doc: "The most records of a batch, where it is given. Where it is not, batches grow with the load, up to 10,000 records.",
+			Doc: "The most records of a batch, where it is given. Where it is not, batches grow with the load, up to 2,500 records.",
 		},
 		{
 			Name: "use.reduction.buffer", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low, Group: "Tuning",
@@ -216,7 +216,7 @@ func checkUser(value string, all config.Values) string {
 	return ""
 }
 
-var urlPassword = regexp.MustCompile(`(://[^/@:]*:)[^@]*@|([?&]password=)[^&]*`)
+var urlPassword = regexp.MustCompile(`(?s)(://[^/@:]*:).*@|([?&]password=)[^&]*`)
 
 // hideURLPassword is the URL as it may be shown.
 func hideURLPassword(value string) string {

@@ -14,7 +14,7 @@ import (
 )
 
 // growingBatch is the most records of a batch where batch.size is not given.
-const growingBatch = 10_000
+const growingBatch = 2_500
 
 // options are the properties of a task, decoded once.
 type options struct {

@@ -144,7 +144,7 @@ func (b *bench) snapshot(ctx context.Context) error {
 	for _, v := range []struct {
 		what     string
 		settings map[string]string
-	}{{"1,000,000 rows, one table, JSON with schemas", nil}, {"the same, JSON without schemas", noSchemas}} {
+	}{{fmt.Sprintf("%d rows, one table, JSON with schemas", b.rows), nil}, {"the same, JSON without schemas", noSchemas}} {
 		round := 0
 		var cpu time.Duration
 		var rss float64
@@ -212,7 +212,7 @@ func (b *bench) sink(ctx context.Context) error {
 	for _, v := range []struct {
 		what, topic string
 		limit       bool
-	}{{"1,000,000 creates into an empty table", "w4.bench.orders", true}, {"1,000,000 mixed: 50 % update, 40 % insert, 10 % delete", "w4.bench.mixed", false}} {
+	}{{fmt.Sprintf("%d creates into an empty table", b.rows), "w4.bench.orders", true}, {fmt.Sprintf("%d mixed: 50 %% update, 40 %% insert, 10 %% delete", b.rows), "w4.bench.mixed", false}} {
 		var cpu time.Duration
 		ours := func() (float64, error) {
 			round++
@@ -364,7 +364,7 @@ func (b *bench) replicate(ctx context.Context) error {
 			b.dsn("w8"), b.dsn("w8"), b.dsn("w8"))).Run()
 		return rate(b.rows, start), err
 	}
-	if err := b.add(result{Workload: "W8", What: "replicate --once, 1,000,000 rows", Unit: "rows/s", Limit: "COPY | COPY"}, ours, limit); err != nil {
+	if err := b.add(result{Workload: "W8", What: fmt.Sprintf("replicate --once, %d rows", b.rows), Unit: "rows/s", Limit: "COPY into COPY"}, ours, limit); err != nil {
 		return err
 	}
 	b.usage(float64(cpu.Microseconds())/float64(b.rows), rss)

@@ -23,7 +23,7 @@ var mistakes = []struct {
 }{
 	{"unknown class", sourceName, properties{"connector.class": "io.debezium.connector.oracel.OracleConnector"}, []string{"io.debezium.connector.oracel.OracleConnector", "available"}},
 	{"no class", sourceName, properties{"connector.class": ""}, []string{"contains no connector type"}},
-	{"misspelt enum of a source", sourceName, properties{"snapshot.mode": "inital"}, []string{"snapshot.mode", "inital", "Value must be one of", "when_needed"}},
+	{"misspelt enum of a source", sourceName, properties{"snapshot.mode": "initiial"}, []string{"snapshot.mode", "initiial", "Value must be one of", "when_needed"}},
 	{"misspelt enum of a sink", sinkName, properties{"insert.mode": "upsrt"}, []string{"insert.mode", "upsrt", "upsert"}},
 	{"not a number", sourceName, properties{"max.batch.size": "many"}, []string{"max.batch.size", "many"}},
 	{"missing", sourceName, properties{"topic.prefix": ""}, []string{"topic.prefix", "required"}},

@@ -62,7 +62,7 @@ func TestDoctor(t *testing.T) {
 	}{
 		{properties{"database.password": "Wrong-4711"}, 3, []string{"FAIL", "connection", "password authentication failed", "database.password"}},
 		{properties{"database.port": closedPort(t)}, 3, []string{"FAIL", "connection", "refused"}},
-		{properties{"snapshot.mode": "inital"}, 2, []string{"snapshot.mode", "inital"}},
+		{properties{"snapshot.mode": "initiial"}, 2, []string{"snapshot.mode", "initiial"}},
 		{properties{"connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector"}, 2, []string{"connection.url"}},
 	} {
 		broken := &setup{connectors: map[string]properties{sourceName: s.connectors[sourceName].with(c.changes)}}

@@ -29,7 +29,7 @@ alter table items alter note set storage external, alter raw set storage externa
 	same := func(what string) {
 		t.Helper()
 		want := source.Rows(t, sizes)
-		waitFor(t, what, func() bool {
+		waitWithin(t, 4*patience, what, func() bool { // slow under the race detector
 			return target.Text(t, "select count(*) from pg_tables where tablename = 'items'") == "1" && reflect.DeepEqual(want, target.Rows(t, sizes))
 		})
 		require.Equal(t, source.Rows(t, sums), target.Rows(t, sums), what)

@@ -149,9 +149,14 @@ func (b *buffer) last() string {
 // waitFor polls a condition.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
+	waitWithin(t, patience, what, done)
+}
+
+func waitWithin(t *testing.T, limit time.Duration, what string, done func() bool) {
+	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !done(); <-tick.C {
+	for deadline := time.Now().Add(limit); !done(); <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited too long for %s", what)
 		}

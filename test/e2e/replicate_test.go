@@ -87,8 +87,13 @@ insert into "Odd Schema"."Odd ""Table""" select g, 'v' || g from generate_series
 insert into public.keys_only select 'k' || g, g from generate_series(%[1]d, %[2]d) g;`
 
 var menagerieTables = []schema.ID{
-	{Schema: "shop", Name: "orders"}, {Schema: "public", Name: "plain"}, {Schema: "public", Name: "parent"}, {Schema: "public", Name: "child"},
-	{Schema: "Odd Schema", Name: `Odd "Table"`}, {Schema: "public", Name: "empty"}, {Schema: "public", Name: "keys_only"},
+	{Schema: "shop", Name: "orders"},
+	{Schema: "public", Name: "plain"},
+	{Schema: "public", Name: "parent"},
+	{Schema: "public", Name: "child"},
+	{Schema: "Odd Schema", Name: `Odd "Table"`},
+	{Schema: "public", Name: "empty"},
+	{Schema: "public", Name: "keys_only"},
 }
 
 // TestReplicateOnce: all tables as they are, then, on the same folder, what has changed since.
@@ -128,6 +133,8 @@ const types = `select string_agg(format('%s.%s %s %s %s', n.nspname, c.relname, 
 from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace join pg_type t on t.oid = a.atttypid
 where n.nspname in ('public', 'shop', 'Odd Schema') and c.relkind = 'r' and a.attnum > 0 and c.relname not like 'freshet%'`
 
+const columnsOfItems = "select string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' order by attnum) from pg_attribute where attrelid = 'items'::regclass and attnum > 0"
+
 // TestReplicateStreams: every kind of change, until the command is told to stop; and on from there.
 func TestReplicateStreams(t *testing.T) {
 	t.Parallel()
@@ -144,11 +151,13 @@ func TestReplicateStreams(t *testing.T) {
 		"truncate log",
 		"insert into log values (1), (2); truncate log; insert into log values (3)",
 		"alter table items add column extra int default 9; update items set extra = id where id < 50",
+		"alter table items add column list int[], add column span interval, add column price numeric, add column code varbit(9); update items set list = array[[id], [n]], span = '1 mon', price = 1.50, code = b'001' where id < 50",
 		"insert into items values (5000, 0, repeat('long', 10000), 1); update items set n = 1 where id = 5000",
 	} {
 		r.source.Exec(t, change)
 		equal(t, r.source, r.target, items...)
 	}
+	require.Equal(t, r.source.Text(t, columnsOfItems), r.target.Text(t, columnsOfItems))
 	p.stop(t)
 	require.Len(t, p.logged("worker has stopped"), 1)
 

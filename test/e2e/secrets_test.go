@@ -48,8 +48,10 @@ func title(t *testing.T, p *process) string {
 // walk asks for everything that the REST API tells.
 func (w *worker) walk(t *testing.T, names ...string) {
 	t.Helper()
-	paths := []string{"/", "/health", "/connectors", "/connectors?expand=info&expand=status", "/connector-plugins", "/connector-plugins?connectorsOnly=false",
-		"/connector-plugins/PostgresConnector/config", "/connector-plugins/JdbcSinkConnector/config", "/freshet/topics", "/metrics", "/admin/loggers", "/nothing"}
+	paths := []string{
+		"/", "/health", "/connectors", "/connectors?expand=info&expand=status", "/connector-plugins", "/connector-plugins?connectorsOnly=false",
+		"/connector-plugins/PostgresConnector/config", "/connector-plugins/JdbcSinkConnector/config", "/freshet/topics", "/metrics", "/admin/loggers", "/nothing",
+	}
 	for _, n := range names {
 		for _, p := range []string{"", "/config", "/status", "/tasks", "/tasks/0/status", "/tasks-config", "/topics", "/offsets"} {
 			paths = append(paths, "/connectors/"+n+p)
@@ -69,8 +71,10 @@ func TestPasswordsOfWorker(t *testing.T) {
 	source.Exec(t, itemsDDL+"insert into items values (1, 0, 'snapshot')")
 	s := pair(t, source, target)
 	s.worker = properties{"ssl.keystore.password": canaryInProperties(), "offset.storage.file.filename": "x"}
-	s.connectors[sourceName] = s.connectors[sourceName].with(properties{"database.user": role, "database.password": canary,
-		"my.password": canary, "database.sslpassword": canary})
+	s.connectors[sourceName] = s.connectors[sourceName].with(properties{
+		"database.user": role, "database.password": canary,
+		"my.password": canary, "database.sslpassword": canary,
+	})
 	s.connectors[sinkName] = s.connectors[sinkName].with(properties{"connection.username": role, "connection.password": canary})
 	p := start(t, nil, append([]string{"--log-format", "json", "--log-level", "debug", "standalone"}, s.files(t)...)...)
 	w := ready(t, p)
@@ -109,7 +113,7 @@ func TestPasswordsOfWorker(t *testing.T) {
 		w.walk(t, sourceName, sinkName)
 	}
 	// Configurations that are refused, and those that are only looked at.
-	for _, changes := range []properties{{"snapshot.mode": "inital"}, {"connector.class": "com.example.No"}, {"connector.class": ""}, {"database.port": "x"}} {
+	for _, changes := range []properties{{"snapshot.mode": "initiial"}, {"connector.class": "com.example.No"}, {"connector.class": ""}, {"database.port": "x"}} {
 		cfg := s.connectors[sourceName].with(changes)
 		_, answer := w.ask(t, "POST", "/connectors", map[string]any{"name": "new", "config": cfg})
 		silent(t, "POST", answer)
@@ -150,7 +154,7 @@ func TestPasswordsOfCommands(t *testing.T) {
 	address := net.JoinHostPort(r.source.Host, strconv.Itoa(r.source.Port))
 	from := r.source.DSNFor(r.source.Database, role, canary)
 	to := r.target.DSNFor(r.target.Database, role, canary)
-	inQuery := "postgres://" + role + "@" + address + "/" + r.source.Database + "?sslmode=disable&password=" + url.QueryEscape(canary)
+	inQuery := "postgres://" + role + "@" + address + "/" + r.source.Database + "?sslmode=disable&password=" + strings.ReplaceAll(url.QueryEscape(canary), "+", "%20")
 	keyed := fmt.Sprintf("host=%s port=%d dbname=%s user=%s password='%s'", r.source.Host, r.source.Port, r.source.Database, role, strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(canary))
 	for _, args := range [][]string{
 		{"--from", from, "--to", to},

@@ -92,8 +92,10 @@ func TestTopicsOfEvents(t *testing.T) {
 	source := testdb.Postgres(t)
 	source.Exec(t, itemsDDL+"insert into items values (1, 0, 'ü')")
 	s := newSetup(t)
-	s.connectors[sourceName] = sourceConfig(source).with(properties{"value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false",
-		"key.converter": "org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable": "false"})
+	s.connectors[sourceName] = sourceConfig(source).with(properties{
+		"value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false",
+		"key.converter": "org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable": "false",
+	})
 	w := s.start(t)
 	w.streaming(t, source)
 	source.Exec(t, "delete from items")

@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -111,12 +112,24 @@ func (d Dialect) semanticType(t *schema.Type) string {
 		return "json"
 	case schema.Bits:
 		return bitsType(t, propagated)
+	case schema.Literal:
+		return literalType(t)
 	case schema.Geometry:
 		return d.postgis("geometry")
 	case schema.Geography:
 		return d.postgis("geography")
 	}
 	return semanticTypes[t.Name]
+}
+
+// builtinType is what the name of a built-in type looks like. The name comes out of a topic and goes into DDL.
+var builtinType = regexp.MustCompile(`^[a-z][a-z0-9_]*(\([0-9]+(,[0-9]+)?\))?(\[\])?$`)
+
+func literalType(t *schema.Type) string {
+	if name, _ := t.Param("type"); builtinType.MatchString(name) {
+		return name
+	}
+	return "text"
 }
 
 func (d Dialect) postgis(name string) string {
