@@ -47,7 +47,7 @@ func TestReplicateTypes(t *testing.T) {
 	t.Parallel()
 	r := newReplication(t)
 	extensions := r.source.Text(t, "select coalesce(string_agg(name, ' '), '') from pg_available_extensions where name in ('citext', 'ltree', 'hstore')")
-	for _, name := range strings.FieldsSeq(extensions) {
+	for name := range strings.FieldsSeq(extensions) {
 		r.source.Exec(t, "create extension "+name)
 		r.target.Exec(t, "create extension "+name)
 	}
