@@ -133,19 +133,19 @@ func emit(t *testing.T, table *schema.Table, set func(*emitter.Options), items .
 
 // brief shows a record in one line.
 func brief(r topic.Record) string {
-	s := string(r.Key.Bytes()) + " "
+	parts := []string{string(r.Key.Bytes())}
 	if r.Value.IsNull() {
-		s += "tombstone"
+		parts = append(parts, "tombstone")
 	} else {
 		v := string(r.Value.Bytes())
 		_, op, _ := strings.Cut(v, `"op":"`)
 		v, _, _ = strings.Cut(v, `,"source"`)
-		s += op[:1] + " " + v
+		parts = append(parts, op[:1], v)
 	}
 	for _, h := range r.Headers {
-		s += " " + strings.TrimPrefix(h.Key, "__debezium.") + "=" + string(h.Value)
+		parts = append(parts, strings.TrimPrefix(h.Key, "__debezium.")+"="+string(h.Value))
 	}
-	return s
+	return strings.Join(parts, " ")
 }
 
 func briefs(records []topic.Record) []string {
@@ -175,12 +175,18 @@ func TestRecords(t *testing.T) {
 	}{
 		{name: "create", item: item{op: 'c', after: ada}, want: []string{`{"id":1} c {"before":null,"after":{"id":1,"name":"Ada"}`}},
 		{name: "update without old row", item: item{op: 'u', after: ada}, want: []string{`{"id":1} u {"before":null,"after":{"id":1,"name":"Ada"}`}},
-		{name: "delete by key has fallbacks, and a tombstone", item: item{op: 'd', before: ada, partial: true},
-			want: []string{`{"id":1} d {"before":{"id":1,"name":""},"after":null`, `{"id":1} tombstone`}},
-		{name: "delete without tombstone", set: func(o *emitter.Options) { o.Tombstones = false }, item: item{op: 'd', before: ada},
-			want: []string{`{"id":1} d {"before":{"id":1,"name":"Ada"},"after":null`}},
-		{name: "keyless delete", keyless: true, item: item{op: 'd', before: ada},
-			want: []string{` d {"before":{"id":1,"name":"Ada"},"after":null`, ` tombstone`}},
+		{
+			name: "delete by key has fallbacks, and a tombstone", item: item{op: 'd', before: ada, partial: true},
+			want: []string{`{"id":1} d {"before":{"id":1,"name":""},"after":null`, `{"id":1} tombstone`},
+		},
+		{
+			name: "delete without tombstone", set: func(o *emitter.Options) { o.Tombstones = false }, item: item{op: 'd', before: ada},
+			want: []string{`{"id":1} d {"before":{"id":1,"name":"Ada"},"after":null`},
+		},
+		{
+			name: "keyless delete", keyless: true, item: item{op: 'd', before: ada},
+			want: []string{` d {"before":{"id":1,"name":"Ada"},"after":null`, ` tombstone`},
+		},
 		{name: "truncate has no key", item: item{op: 't'}, want: []string{` t {"before":null,"after":null`}},
 		{name: "change of the key", item: item{op: 'u', before: ada, after: bob}, want: []string{
 			`{"id":1} d {"before":{"id":1,"name":"Ada"},"after":null newkey={"id":2}`, `{"id":1} tombstone newkey={"id":2}`,
@@ -190,11 +196,15 @@ func TestRecords(t *testing.T) {
 			`{"id":1} d {"before":{"id":1,"name":"Ada"},"after":null newkey={"id":2}`, `{"id":1} tombstone newkey={"id":2}`,
 		}},
 		{name: "skipped", set: skip("c"), item: item{op: 'c', after: ada}},
-		{name: "snapshots are never skipped", set: skip("r"), item: item{op: 'r', after: ada, snapshot: change.SnapshotLast},
-			want: []string{`{"id":1} r {"before":null,"after":{"id":1,"name":"Ada"}`}},
+		{
+			name: "snapshots are never skipped", set: skip("r"), item: item{op: 'r', after: ada, snapshot: change.SnapshotLast},
+			want: []string{`{"id":1} r {"before":null,"after":{"id":1,"name":"Ada"}`},
+		},
 		{name: "update without change", set: func(o *emitter.Options) { o.SkipUnchanged = true }, item: item{op: 'u', before: ada, after: ada}},
-		{name: "context headers", set: func(o *emitter.Options) { o.ContextHeaders, o.RunID, o.Task = true, "run", 3 }, item: item{op: 'c', after: ada},
-			want: []string{`{"id":1} c {"before":null,"after":{"id":1,"name":"Ada"} context.connectorLogicalName=p context.taskId=3 context.connectorName=testdb context.runId=run`}},
+		{
+			name: "context headers", set: func(o *emitter.Options) { o.ContextHeaders, o.RunID, o.Task = true, "run", 3 }, item: item{op: 'c', after: ada},
+			want: []string{`{"id":1} c {"before":null,"after":{"id":1,"name":"Ada"} context.connectorLogicalName=p context.taskId=3 context.connectorName=testdb context.runId=run`},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			require.Equal(t, c.want, briefs(emit(t, persons(!c.keyless), c.set, c.item)))
@@ -206,8 +216,12 @@ func TestRecords(t *testing.T) {
 func TestTransformedRecordsAreTheSameBytes(t *testing.T) {
 	ada, bob := &person{1, "Ada"}, &person{2, "Bob"}
 	items := []item{
-		{op: 'r', after: ada, snapshot: change.SnapshotFirst}, {op: 'c', after: ada}, {op: 'u', before: ada, after: ada},
-		{op: 'u', before: ada, after: bob}, {op: 'd', before: bob, partial: true}, {op: 't'},
+		{op: 'r', after: ada, snapshot: change.SnapshotFirst},
+		{op: 'c', after: ada},
+		{op: 'u', before: ada, after: ada},
+		{op: 'u', before: ada, after: bob},
+		{op: 'd', before: bob, partial: true},
+		{op: 't'},
 	}
 	plain := emit(t, persons(true), nil, items...)
 	for _, touch := range []bool{false, true} {
@@ -242,11 +256,11 @@ func TestUnwrapThroughThePipeline(t *testing.T) {
 		item{op: 'c', after: &person{1, "Ada"}}, item{op: 'd', before: &person{1, "Ada"}})
 	var got []string
 	for _, r := range records {
-		s := string(r.Key.Bytes()) + " " + string(r.Value.Bytes())
+		parts := []string{string(r.Key.Bytes()), string(r.Value.Bytes())}
 		for _, h := range r.Headers {
-			s += " " + h.Key + "=" + string(h.Value)
+			parts = append(parts, h.Key+"="+string(h.Value))
 		}
-		got = append(got, s)
+		got = append(got, strings.Join(parts, " "))
 	}
 	require.Equal(t, []string{
 		`{"id":1} {"id":1,"name":"Ada","__deleted":"false"} __op=c`,

@@ -90,7 +90,7 @@ func (d *demo) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer admin.Close(ctx)
+	defer func() { _ = admin.Close(ctx) }()
 	var version string
 	if err := admin.QueryRow(ctx, "show server_version").Scan(&version); err != nil {
 		return err

@@ -52,7 +52,7 @@ func (f *follower) again(ctx context.Context) error {
 		if err != nil {
 			return false, err
 		}
-		if res, err = http.DefaultClient.Do(req); err != nil {
+		if res, err = http.DefaultClient.Do(req); err != nil { //nolint:bodyclose // the reading goroutine closes it
 			return false, err
 		}
 		if res.StatusCode != http.StatusOK { // there is no record yet

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -82,9 +83,7 @@ func (b *bench) source(database, slot string, more map[string]string) map[string
 		"plugin.name": "pgoutput", "slot.name": slot, "publication.name": slot, "topic.prefix": slot, "table.include.list": "bench\\..*",
 		"publication.autocreate.mode": "filtered", "slot.drop.on.stop": "false",
 	}
-	for k, v := range more {
-		cfg[k] = v
-	}
+	maps.Copy(cfg, more)
 	return cfg
 }
 

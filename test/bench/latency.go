@@ -88,7 +88,7 @@ func (b *bench) latency(ctx context.Context) error {
 
 // topicLatency writes n rows at the rate while it reads them from the topic, and returns the latencies in ms.
 func (b *bench) topicLatency(ctx context.Context, w *worker, c *pgx.Conn, n int) ([]float64, error) {
-	res, err := http.Get(w.url + "/freshet/topics/w3.bench.orders/records")
+	res, err := http.Get(w.url + "/freshet/topics/w3.bench.orders/records") //nolint:bodyclose // closed below, and by late
 	if err != nil {
 		return nil, err
 	}

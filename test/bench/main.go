@@ -47,8 +47,9 @@ func main() {
 	binary := flag.String("binary", "", "another build to measure (default: this tree's, built as for a release)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *workloads, *rows, *rounds, *out, *profiles, *binary); err != nil {
+	err := run(ctx, *workloads, *rows, *rounds, *out, *profiles, *binary)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -84,7 +84,7 @@ func (w *worker) cpu() time.Duration {
 // peakMB is the largest resident set so far.
 func (w *worker) peakMB() float64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.cmd.Process.Pid))
-	for _, line := range strings.Split(string(text), "\n") {
+	for line := range strings.SplitSeq(string(text), "\n") {
 		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
 			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			return kb / 1024
@@ -151,14 +151,6 @@ func (w *worker) topicReaches(ctx context.Context, topic string, n int) error {
 	return w.until(ctx, fmt.Sprintf("%d records in %s", n, topic), func() (bool, error) {
 		end, err := w.end(topic)
 		return end >= n, err
-	})
-}
-
-// running waits until a connector's task runs.
-func (w *worker) running(ctx context.Context, name string) error {
-	return w.until(ctx, name+" to run", func() (bool, error) {
-		out, err := w.call(http.MethodGet, "/connectors/"+name+"/status", nil)
-		return bytes.Contains(out, []byte(`"id":0,"state":"RUNNING"`)), err
 	})
 }
 

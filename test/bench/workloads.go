@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -61,9 +62,7 @@ func (b *bench) streamVariant(ctx context.Context, name, what string, settings m
 		return err
 	}
 	cfg := b.source(name, name, map[string]string{"snapshot.mode": "no_data"})
-	for k, v := range settings {
-		cfg[k] = v
-	}
+	maps.Copy(cfg, settings)
 	if err := w.put(name, cfg); err != nil {
 		return err
 	}
@@ -174,9 +173,7 @@ func (b *bench) snapshotOnce(ctx context.Context, name string, settings map[stri
 		return 0, 0, 0, err
 	}
 	cfg := b.source("w2", name, map[string]string{"slot.drop.on.stop": "true", "snapshot.max.threads": "2"})
-	for k, v := range settings {
-		cfg[k] = v
-	}
+	maps.Copy(cfg, settings)
 	start := time.Now()
 	if err := w.put(name, cfg); err != nil {
 		return 0, 0, 0, err
