@@ -18,7 +18,7 @@ var version string
 
 // gcPercent keeps the resident set small. The paths of changes allocate nothing, so that collections stay rare all the
 // same. The environment variable GOGC goes before it.
-const gcPercent = 40
+const gcPercent = 25
 
 func main() {
 	if os.Getenv("GOGC") == "" {
