@@ -44,6 +44,25 @@ type Env struct {
 	Log       *slog.Logger
 	// Progress, if not nil, is told how a snapshot goes on; it must not block.
 	Progress func(Progress)
+	// Notify, if not nil, publishes what happens to snapshots. It does not block, and may be called by several goroutines.
+	Notify func(Notice)
+	// Signals, if not nil, are what operators ask for beside the stream: over REST, from a file. It is never closed.
+	Signals <-chan Signal
+}
+
+// Signal asks a source for something, as the rows of Debezium's signal table do.
+type Signal struct {
+	ID   string
+	Type string // such as execute-snapshot
+	Data string // JSON
+}
+
+// Notice is a notification, as Debezium's notification channels carry it.
+type Notice struct {
+	ID        string         // "" for a random UUID
+	Aggregate string         // such as Initial Snapshot
+	Type      string         // such as STARTED
+	Data      []schema.Param // the additional data, in order
 }
 
 // Progress is how far the snapshot of one table is.

@@ -25,6 +25,10 @@ const (
 	Read     Op = 'r' // a row of a snapshot
 	Truncate Op = 't'
 	Message  Op = 'm'
+	// TxBegin and TxEnd bound a transaction. They come only where transaction metadata is asked for; they have no table and
+	// are not events themselves.
+	TxBegin Op = 'B'
+	TxEnd   Op = 'E'
 )
 
 // Snapshot says which row of a snapshot a change is, as the source block's snapshot field has it.
@@ -55,9 +59,9 @@ func (r Row) Present() bool { return r.off != 0 }
 // Len is the number of values.
 func (r Row) Len() int { return int(r.n) }
 
-// Change is one change of one row.
+// Change is one change of one row, or a logical message, or an end of a transaction.
 type Change struct {
-	Table    *schema.Table
+	Table    *schema.Table // nil where there is none: messages and ends of transactions
 	Op       Op
 	Snapshot Snapshot
 	// Key follows Table.Key: the new row's key for c, u and r, the old row's for d; absent for keyless tables.
@@ -71,6 +75,9 @@ type Change struct {
 	Source Row
 	// SourceMicros is the time of the change at the source, µs since the epoch (the commit's, or the snapshot's).
 	SourceMicros int64
+	// Transaction is the id of the change within its transaction, a Text such as 771:26523128, where transaction metadata
+	// is asked for; else Null, as for rows of snapshots.
+	Transaction Value
 }
 
 // Batch is a number of changes in source order, and where to resume after them.
