@@ -3,6 +3,7 @@
 package local
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"freshet/emitter/topic"
@@ -11,7 +12,7 @@ import (
 
 // A chunk holds records of one partition whose offsets follow each other. Its value is
 //
-//	byte     1, the version of this form
+//	byte     2, the version of this form; 1 is the same without flagSameHeaders
 //	uvarint  number of records
 //	varint   time of the first record, ms since the epoch
 //	uvarint  number of heads, then their references, 8 bytes each, little-endian
@@ -26,22 +27,24 @@ import (
 //	byte     which of the chunk's heads the value has, with flagValueHead
 //	bytes    body of the value, without flagValueNull
 //	headers  with flagHeaders: uvarint number, then each key as bytes, and its value as bytes with 1 added to the
-//	         length, or 0 for null
+//	         length, or 0 for null; with flagSameHeaders nothing: they are those of the last record with flagHeaders
 //
 // where bytes are a uvarint length and that many bytes. Offsets are not in it: the key has the first one.
 const (
-	chunkVersion = 1
+	chunkVersion    = 2
+	oldChunkVersion = 1
 	// chunkBytes is where a chunk ends and the next one begins. A larger record has a chunk of its own. Pebble uses its
 	// buffers again for values up to 256 KiB only.
 	chunkBytes = 128 << 10
 	// maxChunkHeads is what a byte can number.
 	maxChunkHeads = 256
 
-	flagKeyNull   = 1 << 0
-	flagKeyHead   = 1 << 1
-	flagValueNull = 1 << 2
-	flagValueHead = 1 << 3
-	flagHeaders   = 1 << 4
+	flagKeyNull     = 1 << 0
+	flagKeyHead     = 1 << 1
+	flagValueNull   = 1 << 2
+	flagValueHead   = 1 << 3
+	flagHeaders     = 1 << 4
+	flagSameHeaders = 1 << 5
 )
 
 // chunk is one being encoded. It belongs to the unit it is of, and its memory is used again.
@@ -51,7 +54,8 @@ type chunk struct {
 	first   int64 // ms, time of the first record
 	newest  int64 // ms
 	heads   []*topic.Head
-	refs    []uint64 // of heads
+	refs    []uint64       // of heads
+	headers []topic.Header // of the last record that has its own: most records share a few headers of some length
 	records []byte
 }
 
@@ -81,13 +85,17 @@ func (c *chunk) add(r *topic.Record, millis int64, ref func(*topic.Head) (uint64
 	}
 	if len(r.Headers) > 0 {
 		flags |= flagHeaders
+		if sameHeaders(c.headers, r.Headers) {
+			flags ^= flagHeaders | flagSameHeaders
+		}
 	}
 	b := append(c.records, flags)
 	b = binary.AppendVarint(b, millis-c.first)
 	b = appendData(b, r.Key, key)
 	b = appendData(b, r.Value, value)
-	if len(r.Headers) > 0 {
+	if flags&flagHeaders != 0 {
 		b = appendHeaders(b, r.Headers)
+		c.headers = r.Headers
 	}
 	c.records = b
 	c.count++
@@ -125,6 +133,22 @@ func appendData(dst []byte, d topic.Data, head int) []byte {
 	return append(dst, d.Body...)
 }
 
+// sameHeaders compares headers, quickly where they are one slice, as those that a connector gives all its records.
+func sameHeaders(a, b []topic.Header) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	if &a[0] == &b[0] {
+		return true
+	}
+	for i := range a {
+		if a[i].Key != b[i].Key || (a[i].Value == nil) != (b[i].Value == nil) || !bytes.Equal(a[i].Value, b[i].Value) {
+			return false
+		}
+	}
+	return true
+}
+
 func appendHeaders(dst []byte, hs []topic.Header) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(hs)))
 	for i := range hs {
@@ -159,14 +183,16 @@ type chunkReader struct {
 	next  int64 // offset of the next one
 	first int64 // ms
 	heads []*topic.Head
+	same  []topic.Header // of the last record that has its own, for as long as headers is
+	own   []byte         // where they stand in the chunk, to be read again once headers is gone
 }
 
 // start begins to read a chunk. head gives the head of a reference.
 func (d *chunkReader) start(base int64, value []byte, head func(uint64) (*topic.Head, error)) error {
 	d.left, d.next = 0, base
 	clear(d.heads)
-	d.heads = d.heads[:0]
-	if len(value) == 0 || value[0] != chunkVersion {
+	d.heads, d.same, d.own = d.heads[:0], nil, nil
+	if !knownChunk(value) {
 		return store.ErrCorrupt
 	}
 	d.rest = value[1:]
@@ -213,8 +239,15 @@ func (d *chunkReader) read(r *topic.Record, headers *headerSlab) error {
 	if r.Value, ok = d.data(flags&flagValueNull != 0, flags&flagValueHead != 0); !ok {
 		return store.ErrCorrupt
 	}
-	if flags&flagHeaders != 0 {
-		if r.Headers, ok = d.headers(headers); !ok {
+	switch {
+	case flags&flagHeaders != 0:
+		d.own = d.rest
+		if d.same, ok = d.headers(headers); !ok {
+			return store.ErrCorrupt
+		}
+		r.Headers = d.same
+	case flags&flagSameHeaders != 0:
+		if r.Headers, ok = d.sameHeaders(headers); !ok {
 			return store.ErrCorrupt
 		}
 	}
@@ -271,6 +304,22 @@ func (d *chunkReader) headers(slab *headerSlab) ([]topic.Header, bool) {
 	return slab.headers[begin:len(slab.headers):len(slab.headers)], true
 }
 
+// sameHeaders are the headers of the last record that has its own. They are read again where that was for another Poll.
+func (d *chunkReader) sameHeaders(slab *headerSlab) ([]topic.Header, bool) {
+	if d.same == nil {
+		if d.own == nil {
+			return nil, false
+		}
+		rest := d.rest
+		d.rest = d.own
+		var ok bool
+		d.same, ok = d.headers(slab)
+		d.rest = rest
+		return d.same, ok
+	}
+	return d.same, true
+}
+
 func (d *chunkReader) uvarint() (uint64, bool) {
 	u, n := binary.Uvarint(d.rest)
 	if n <= 0 {
@@ -316,9 +365,14 @@ func (s *headerSlab) name(b []byte) string {
 	return n
 }
 
+// knownChunk says whether the chunk is of a version that can be read.
+func knownChunk(value []byte) bool {
+	return len(value) > 0 && (value[0] == chunkVersion || value[0] == oldChunkVersion)
+}
+
 // chunkCount is the number of records of a chunk.
 func chunkCount(value []byte) (int64, bool) {
-	if len(value) == 0 || value[0] != chunkVersion {
+	if !knownChunk(value) {
 		return 0, false
 	}
 	n, w := binary.Uvarint(value[1:])

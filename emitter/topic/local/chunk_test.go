@@ -3,6 +3,7 @@
 package local
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"freshet/emitter/topic"
 	"freshet/internal/store"
+	"freshet/internal/store/storetest"
 )
 
 // chunkOf encodes records into one chunk and returns its value.
@@ -45,30 +47,81 @@ func TestChunkForm(t *testing.T) {
 	value := chunkOf(t,
 		topic.Record{TimeMillis: 1, Key: topic.Data{Head: head, Body: []byte("k")}, Value: topic.Data{Body: []byte("vv")}},
 		topic.Record{TimeMillis: 3, Headers: []topic.Header{{Key: "n"}, {Key: "e", Value: []byte{}}}},
+		topic.Record{TimeMillis: 1, Headers: []topic.Header{{Key: "n"}, {Key: "e", Value: []byte{}}}},
 	)
 	// The form is stored: a change of these bytes needs a new version of it.
 	require.Equal(t, []byte{
-		1,    // version
-		2,    // records
+		2,    // version
+		3,    // records
 		2,    // time 1, zigzag
 		1,    // heads
 		2, 1, // reference 0x0102
 		0, 0, 0, 0, 0, 0,
 		flagKeyHead, 0, 0, 1, 'k', 2, 'v', 'v',
 		flagKeyNull | flagValueNull | flagHeaders, 4, 2, 1, 'n', 0, 1, 'e', 1,
+		flagKeyNull | flagValueNull | flagSameHeaders, 0,
 	}, value)
 	rs, err := decodeAll(value, func(ref uint64) (*topic.Head, error) {
 		require.EqualValues(t, 0x0102, ref)
 		return head, nil
 	})
 	require.NoError(t, err)
-	require.Len(t, rs, 2)
+	require.Len(t, rs, 3)
+	require.Equal(t, rs[1].Headers, rs[2].Headers)
 	require.EqualValues(t, 100, rs[0].Offset)
 	require.EqualValues(t, 101, rs[1].Offset)
 	require.EqualValues(t, 3, rs[1].TimeMillis)
 	n, ok := chunkCount(value)
 	require.True(t, ok)
-	require.EqualValues(t, 2, n)
+	require.EqualValues(t, 3, n)
+}
+
+// TestSameHeaders stores headers once for as long as they stay the same, whether they are one slice or only equal.
+func TestSameHeaders(t *testing.T) {
+	own := []topic.Header{{Key: "a", Value: []byte("x")}, {Key: "b"}}
+	sets := [][]topic.Header{
+		own, own, {{Key: "a", Value: []byte("x")}, {Key: "b"}}, nil, own,
+		{{Key: "a", Value: []byte("x")}, {Key: "b", Value: []byte{}}}, {{Key: "a", Value: []byte("y")}, {Key: "b"}}, {{Key: "a"}}, own,
+	}
+	records := make([]topic.Record, len(sets))
+	for i := range sets {
+		records[i].Headers = sets[i]
+	}
+	value := chunkOf(t, records...)
+	require.Equal(t, 5, bytes.Count(value, []byte{1, 'a'}), "how often headers are written")
+	got, err := decodeAll(value, nil)
+	require.NoError(t, err)
+	for i := range sets {
+		require.Equal(t, sets[i], got[i].Headers, "record %d", i)
+	}
+	// Without a record that has its own there are none to share.
+	value = chunkOf(t, records[:2]...)
+	first := len(chunkOf(t)) // what comes before the records
+	_, err = decodeAll(append(value[:first:first], value[len(chunkOf(t, records[0])):]...), nil)
+	require.ErrorIs(t, err, store.ErrCorrupt)
+}
+
+// TestSameHeadersOfEarlierPolls reads a chunk in several Polls: the memory of the headers of the first is used again.
+func TestSameHeadersOfEarlierPolls(t *testing.T) {
+	l := openOn(t, storetest.New(), Options{})
+	headers := []topic.Header{{Key: "a", Value: []byte("x")}, {Key: "b", Value: []byte("y")}}
+	records := make([]topic.Record, 9)
+	for i := range records {
+		records[i] = topic.Record{Topic: "t", Partition: 0, Headers: headers}
+	}
+	records[4].Headers = headers[:1]
+	require.NoError(t, appendUnit(l, topic.Mark{}, records...))
+	c, err := l.Subscribe(t.Context(), topic.Subscription{Topics: []string{"t"}})
+	require.NoError(t, err)
+	for n := 0; n < len(records); {
+		got, err := c.Poll(t.Context(), 2)
+		require.NoError(t, err)
+		for _, r := range got {
+			require.Equal(t, records[n].Headers, r.Headers, "record %d", n)
+			n++
+		}
+	}
+	require.NoError(t, c.Close(t.Context()))
 }
 
 // TestChunkCutShort wants an error of every chunk that lacks its end, and of any other version.
@@ -87,7 +140,7 @@ func TestChunkCutShort(t *testing.T) {
 		_, err := decodeAll(value[:i], resolve)
 		require.ErrorIs(t, err, store.ErrCorrupt, "cut at %d", i)
 	}
-	value[0] = 2
+	value[0] = 3
 	_, err = decodeAll(value, resolve)
 	require.ErrorIs(t, err, store.ErrCorrupt)
 }

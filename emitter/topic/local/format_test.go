@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,10 +16,21 @@ import (
 	"freshet/internal/store"
 )
 
-var update = flag.Bool("update", false, "write testdata/v1 anew; only together with a new version of a stored format")
+var update = flag.Bool("update", false, "write the newest folder of testdata anew; only together with a new version of a stored format")
 
-// formatUnit is what testdata/v1 holds.
-func formatUnit() topic.Unit {
+// newestFolder is what this version writes.
+const newestFolder = "testdata/v2"
+
+// formatUnit is what testdata/v1 holds; v2 has a record more, whose headers are those of the one before.
+func formatUnit(folder string) topic.Unit {
+	u := firstUnit()
+	if folder == newestFolder {
+		u.Records = slices.Insert(u.Records, 2, topic.Record{Topic: "t", TimeMillis: 1700000000003, Key: topic.Data{Body: []byte("l")}, Headers: headersForFormat})
+	}
+	return u
+}
+
+func firstUnit() topic.Unit {
 	head := &topic.Head{ID: 99, Bytes: []byte(`{"schema":{},"payload":`)}
 	return topic.Unit{
 		Mark: topic.Mark{Key: `{"server":"s"}`, Value: `{"lsn":1}`},
@@ -32,12 +44,18 @@ func formatUnit() topic.Unit {
 
 var headersForFormat = []topic.Header{{Key: "a", Value: []byte("b")}, {Key: "n"}}
 
-// TestReadsEarlierFolders opens a folder that an earlier version wrote.
-func TestReadsEarlierFolders(t *testing.T) {
-	const kept = "testdata/v1"
+// TestReadsFolders opens folders that this and earlier versions wrote.
+func TestReadsFolders(t *testing.T) {
 	if *update {
-		writeFolder(t, kept)
+		writeFolder(t, newestFolder)
 	}
+	for _, kept := range []string{"testdata/v1", newestFolder} {
+		t.Run(filepath.Base(kept), func(t *testing.T) { readFolder(t, kept) })
+	}
+}
+
+func readFolder(t *testing.T, kept string) {
+	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS(kept)))
 	db, err := store.Open(dir, store.Options{})
@@ -45,8 +63,9 @@ func TestReadsEarlierFolders(t *testing.T) {
 	l, err := Open(db, Options{RetentionInterval: -1})
 	require.NoError(t, err)
 	ctx := t.Context()
-	want := formatUnit()
-	for n, records := range [][]topic.Record{want.Records[:2], want.Records[2:]} {
+	want := formatUnit(kept)
+	last := len(want.Records) - 1
+	for n, records := range [][]topic.Record{want.Records[:last], want.Records[last:]} {
 		got, err := l.ReadFrom(ctx, topic.Partition{Topic: "t", Partition: int32(n)}, 0, 10)
 		require.NoError(t, err)
 		require.Len(t, got, len(records))
@@ -79,7 +98,7 @@ func writeFolder(t *testing.T, dir string) {
 	l, err := Open(db, Options{RetentionInterval: -1})
 	require.NoError(t, err)
 	require.NoError(t, l.Create(t.Context(), topic.Spec{Name: "t", Partitions: 2, RetentionTime: time.Hour}))
-	u := formatUnit()
+	u := formatUnit(dir)
 	require.NoError(t, appendUnit(l, u.Mark, u.Records...))
 	require.NoError(t, l.SetGroupOffset(t.Context(), "g", topic.Partition{Topic: "t"}, 1))
 	require.NoError(t, db.PutConnector("c", []byte(`{"a":"b"}`)))

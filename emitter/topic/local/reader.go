@@ -44,6 +44,7 @@ func (r *reader) begin() {
 	clear(r.records)
 	r.records = r.records[:0]
 	r.headers.reset()
+	r.dec.same = nil
 	r.bytes = 0
 	for _, b := range r.used {
 		r.recycle(b)
