@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	batchBytes = 1 << 20 // a batch of this size is full
+	batchBytes = 512 << 10 // a batch of this size is full
 	// tick is the longest sleep of the stream: a Commit is told to the server at most this much later.
 	tick = time.Second
 	// commitLinger is how long changes wait for the commit of their transaction, which the server sends right behind them.

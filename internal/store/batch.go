@@ -13,7 +13,7 @@ import (
 
 // MaxBatchBytes is the size from which on a batch should be committed rather than filled further. A single value may
 // make it larger. Pebble keeps batches of more than half a write buffer outside of it, which is slower.
-const MaxBatchBytes = 2 << 20
+const MaxBatchBytes = 1 << 20
 
 // Batch collects writes that become durable at once. It is used by one goroutine. Its methods copy what they are given.
 type Batch struct {

@@ -30,7 +30,7 @@ func (db *DB) pebbleOptions(f *fence) *pebble.Options {
 		Cache:                       pebble.NewCache(db.o.CacheBytes + maxMemTables*db.o.MemTableBytes),
 		MemTableSize:                uint64(db.o.MemTableBytes),
 		MemTableStopWritesThreshold: maxMemTables,
-		L0CompactionThreshold:       2,
+		L0CompactionThreshold:       4,
 		// Reads of a log seek once a chunk, so many tables in level 0 cost them little; a stopped writer costs more.
 		L0StopWritesThreshold:      64,
 		LBaseMaxBytes:              256 << 20,

@@ -28,7 +28,7 @@ type Options struct {
 	Log *slog.Logger
 	// FS is the file system; nil is the machine's.
 	FS vfs.FS
-	// MemTableBytes is the size of Pebble's write buffers, of which there are at most three. Default 8 MiB.
+	// MemTableBytes is the size of Pebble's write buffers, of which there are at most three. Default 4 MiB.
 	MemTableBytes int64
 	// CacheBytes is the size of the cache of blocks read. Default 8 MiB.
 	CacheBytes int64
@@ -45,7 +45,7 @@ func (o Options) withDefaults() Options {
 		o.FS = vfs.Default
 	}
 	if o.MemTableBytes <= 0 {
-		o.MemTableBytes = 8 << 20
+		o.MemTableBytes = 4 << 20
 	}
 	if o.CacheBytes <= 0 {
 		o.CacheBytes = 8 << 20
