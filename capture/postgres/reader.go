@@ -206,13 +206,15 @@ func (r *Reader) start(ctx context.Context) error {
 		lastStatus: now, lastByte: now, lastGiven: now, received: r.from.start(),
 	}
 	s.dec = newDecoder(r.o, r.log, r.types, r.from)
+	view := &catalogView{o: r.o, log: r.log}
 	s.dec.lookup = func(ctx context.Context, oid uint32) (t *catalogTable, err error) {
 		xid := s.dec.tx.XID
+		if t := view.known(xid, oid); t != nil {
+			return t, nil
+		}
 		err = s.await(ctx, func(ctx context.Context) error {
 			return r.side.do(ctx, func(conn *pgconn.PgConn) (err error) {
-				if err = awaitVisible(ctx, conn, xid, r.log); err == nil {
-					t, err = describeTable(ctx, conn, r.o.Database, oid)
-				}
+				t, err = view.ask(ctx, conn, xid, oid)
 				return err
 			})
 		})
