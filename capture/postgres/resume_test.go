@@ -182,7 +182,9 @@ func TestPositionsOfManyRowsInOneTransactionMoveOn(t *testing.T) {
 	last, err := parsePosition(s.untilCommit())
 	require.NoError(t, err)
 	require.Equal(t, typeCommit, last.Type)
-	require.Equal(t, last.Commit, last.Proc)
+	require.NotZero(t, last.Commit)
+	// A keep-alive that comes before the batch is taken moves lsn_proc on; nothing but the transaction itself moves lsn_commit.
+	require.GreaterOrEqual(t, last.Proc, last.Commit)
 	require.Zero(t, last.Events)
 }
 
