@@ -21,6 +21,16 @@ type Description struct {
 	config.Plugin
 	// Source is the struct of the envelope's source block.
 	Source SourceBlock
+	// Messages names the schemas of logical messages; nil where the source has none.
+	Messages *MessageBlock
+}
+
+// MessageBlock names the schemas of logical messages, all of version 1. Changes of op Message have a Table whose key is
+// the prefix and whose columns are prefix and content.
+type MessageBlock struct {
+	Key, Value, Message string
+	// Collection is what transaction metadata counts a message under.
+	Collection string
 }
 
 // Connector is what a database folder registers.
@@ -90,6 +100,12 @@ type Reader interface {
 type Lagger interface {
 	// Lag is the number of bytes of the source's log not yet read, and of those not yet durable here; -1 when unknown.
 	Lag() (unread, undurable int64)
+}
+
+// Beater is a Reader that runs heartbeat.action.query.
+type Beater interface {
+	// Beat runs the query on a connection of its own. It may be called while Next is. An error ends the task.
+	Beat(ctx context.Context) error
 }
 
 // Level grades a Finding.

@@ -76,8 +76,16 @@ type Change struct {
 	// SourceMicros is the time of the change at the source, µs since the epoch (the commit's, or the snapshot's).
 	SourceMicros int64
 	// Transaction is the id of the change within its transaction, a Text such as 771:26523128, where transaction metadata
-	// is asked for; else Null, as for rows of snapshots.
+	// is asked for; else Null, as for rows of snapshots. The emitter makes it the envelope's transaction block, a Struct.
 	Transaction Value
+}
+
+// Subject names what was changed, for messages.
+func (c *Change) Subject() string {
+	if c.Table == nil {
+		return "transaction"
+	}
+	return c.Table.ID.String()
 }
 
 // Batch is a number of changes in source order, and where to resume after them.
@@ -85,6 +93,8 @@ type Batch struct {
 	Changes []Change
 	Seq     uint64   // given by the pipeline; the only order the engine relies on
 	End     Position // resume here once every change above is durable; may move with no changes
+	// SnapshotEnd says that a snapshot ends with this batch.
+	SnapshotEnd bool
 	// Arena holds the bytes of texts. Append to it and take the span with TextFrom or BytesFrom.
 	Arena  []byte
 	values []Value
@@ -101,7 +111,7 @@ func (b *Batch) Reset() {
 	if cap(b.values) > keepBytes/16 {
 		b.values = nil
 	}
-	b.End, b.Seq = "", 0
+	b.End, b.Seq, b.SnapshotEnd = "", 0, false
 }
 
 // Size is the number of bytes of what the batch holds, for byte budgets.

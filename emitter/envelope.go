@@ -57,6 +57,7 @@ func (e *Envelope) Build(b *change.Batch, c *change.Change, now int64) change.Va
 	b.Set(env, 0, e.row(b, c.Before))
 	b.Set(env, 1, e.row(b, c.After))
 	b.Set(env, 2, e.source(b, c))
+	b.Set(env, 3, c.Transaction)
 	op := len(b.Arena)
 	b.Arena = append(b.Arena, byte(c.Op))
 	b.Set(env, 4, b.TextFrom(op))

@@ -3,6 +3,7 @@
 package emitter
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -24,6 +25,7 @@ type Options struct {
 	Connector string // name of the connector
 	Task      int
 	MarkKey   string // key of the position in the log
+	From      string // the mark of the last durable unit, "" for none
 	Source    SourcePlan
 	Topics    TopicNames
 	Key       Format
@@ -31,16 +33,31 @@ type Options struct {
 	Header    HeaderFormat
 	Chain     transform.Chain
 
-	Tombstones      bool // a tombstone after each delete
-	ContextHeaders  bool
-	RunID           string // in the context headers
-	Skip            map[change.Op]bool
-	SkipUnchanged   bool   // leave out updates whose rows are equal
-	OnEventFailure  string // fail, warn, skip or ignore
+	Tombstones     bool // a tombstone after each delete
+	ContextHeaders bool
+	RunID          string // in the context headers
+	Skip           map[change.Op]bool
+	SkipUnchanged  bool   // leave out updates whose rows are equal
+	OnEventFailure string // fail, warn, skip or ignore
+
+	TransactionTopic string // of transaction metadata; "" for none
+	Messages         *capture.MessageBlock
+	Heartbeat        Heartbeat
+	Notices          *Notices // nil where notifications go to no topic
+	NoticeTopic      string
+
 	DrainTimeout    time.Duration
 	BatchesInFlight int
 	Log             *slog.Logger
 	Now             func() time.Time
+}
+
+// Heartbeat says when heartbeats are written. With Interval 0 there are none.
+type Heartbeat struct {
+	Interval time.Duration
+	Topic    string
+	// Beat, if not nil, is called with every heartbeat, one call at a time. Its error ends the pipeline.
+	Beat func(ctx context.Context) error
 }
 
 // withDefaults fills what is not set.
@@ -76,6 +93,15 @@ func ParseOptions(v config.Values, d capture.Description) Options {
 		Skip:           map[change.Op]bool{},
 		SkipUnchanged:  v.Bool("skip.messages.without.change"),
 		OnEventFailure: v.Get("event.processing.failure.handling.mode"),
+		Messages:       d.Messages,
+		NoticeTopic:    v.Get("notification.sink.topic.name"),
+	}
+	if v.Bool("provide.transaction.metadata") {
+		o.TransactionTopic = o.Topics.join(v.Get("topic.transaction"))
+	}
+	o.Heartbeat.Interval = v.Millis("heartbeat.interval.ms")
+	if o.Heartbeat.Topic = v.Get("topic.heartbeat.name"); o.Heartbeat.Topic == "" {
+		o.Heartbeat.Topic = v.Get("topic.heartbeat.prefix") + o.Topics.delimiter() + o.Topics.Prefix
 	}
 	for _, s := range v.List("skipped.operations") {
 		if len(s) == 1 {

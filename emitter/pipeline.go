@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,8 @@ type Pipeline struct {
 	log    topic.Log
 	o      Options
 	stats  Stats
+	pulse  *pulse
+	flying chan struct{} // one for each unit that the log has and commit has not seen
 }
 
 // frame is one place in the ring: a batch, and the unit made of it. It belongs to one goroutine at a time and travels
@@ -32,7 +35,9 @@ type frame struct {
 	batch   change.Batch
 	records []topic.Record
 	arena   []byte
+	mark    string
 	err     error // of the log
+	extra   bool  // holds records of no batch: it moves no position and is no part of the ring
 }
 
 // keepArena is the largest arena that a frame keeps for the next batch.
@@ -40,7 +45,8 @@ const keepArena = 16 << 20
 
 // NewPipeline makes a pipeline; Run starts it. It does not close the reader or the log.
 func NewPipeline(r capture.Reader, l topic.Log, o Options) *Pipeline {
-	return &Pipeline{reader: r, log: l, o: o.withDefaults()}
+	o = o.withDefaults()
+	return &Pipeline{reader: r, log: l, o: o, pulse: newPulse(o.Heartbeat), flying: make(chan struct{}, o.BatchesInFlight+1)}
 }
 
 // Stats are the counters of this pipeline.
@@ -58,7 +64,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		ring <- &frame{}
 	}
 	read := make(chan *frame, p.o.BatchesInFlight)
-	written := make(chan *frame, p.o.BatchesInFlight) // never full: there are no more frames than that
+	written := make(chan *frame, cap(p.flying))
 
 	// The reading goroutine ends with ctx; the others go on until they have drained what was read, or drain ends.
 	drain, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -73,6 +79,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	g.Go(func() error { defer close(read); return p.read(readCtx, ring, read) })
 	g.Go(func() error { return p.encode(gctx, rec, read, written) })
 	g.Go(func() error { return p.commit(gctx, written, ring) })
+	if p.o.Heartbeat.Beat != nil {
+		g.Go(func() error { return p.pulse.act(readCtx) })
+	}
 	return g.Wait()
 }
 
@@ -110,38 +119,61 @@ func (p *Pipeline) read(ctx context.Context, ring <-chan *frame, out chan<- *fra
 	}
 }
 
-// encode makes units of batches and appends them, in order.
+// encode makes units of batches and appends them, in order. Between batches it writes what waits for none: notices, and
+// heartbeats of an idle source.
 func (p *Pipeline) encode(ctx context.Context, rec *recorder, in <-chan *frame, written chan<- *frame) error {
-	defer close(written)
-	pending := make(chan struct{}, p.o.BatchesInFlight)
-	wait := func() {
-		for range cap(pending) {
-			pending <- struct{}{}
-		}
-	}
+	var open sync.WaitGroup
+	defer func() {
+		open.Wait() // done is called for every unit, so written stays open until then
+		close(written)
+	}()
 	for {
-		var f *frame
+		f := &frame{extra: true}
+		last := false
 		select {
-		case f = <-in:
+		case batch, ok := <-in:
+			if last = !ok; ok {
+				f = batch
+			}
+		case <-p.pulse.idle():
+		case <-p.o.Notices.signal():
 		case <-ctx.Done():
-		}
-		if f == nil {
-			wait() // done is called for every unit, so written stays open until then
 			return context.Cause(ctx)
 		}
 		if err := p.encodeBatch(rec, f); err != nil {
-			wait()
 			return err
 		}
-		pending <- struct{}{}
-		failpoint.Hit("emitter.append")
-		unit := topic.Unit{Records: f.records, Mark: topic.Mark{Key: p.o.MarkKey, Value: string(f.batch.End)}}
-		p.log.Append(ctx, unit, func(err error) {
-			f.err = err
-			written <- f
-			<-pending
-		})
+		if !f.extra || len(f.records) > 0 {
+			if err := p.append(ctx, f, &open, written); err != nil {
+				return err
+			}
+		}
+		if last {
+			open.Wait() // within what draining may take
+			return context.Cause(ctx)
+		}
 	}
+}
+
+// append gives a frame's unit to the log, once it is one of the few in flight.
+func (p *Pipeline) append(ctx context.Context, f *frame, open *sync.WaitGroup, written chan<- *frame) error {
+	select {
+	case p.flying <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	unit := topic.Unit{Records: f.records}
+	if !f.extra {
+		unit.Mark = topic.Mark{Key: p.o.MarkKey, Value: f.mark}
+	}
+	failpoint.Hit("emitter.append")
+	open.Add(1)
+	p.log.Append(ctx, unit, func(err error) {
+		f.err = err
+		written <- f // never blocks: it has room for all in flight
+		open.Done()
+	})
+	return nil
 }
 
 // encodeBatch makes the records of a batch in the frame's arena.
@@ -164,10 +196,30 @@ func (p *Pipeline) encodeBatch(rec *recorder, f *frame) error {
 		if p.o.OnEventFailure != "warn" {
 			level = slog.LevelDebug
 		}
-		p.o.Log.Log(context.Background(), level, "event left out", "table", c.Table.ID.String(), "op", string(c.Op), "cause", err)
+		p.o.Log.Log(context.Background(), level, "event left out", "table", c.Subject(), "op", string(c.Op), "cause", err)
+	}
+	if err := p.addOwn(rec, f, now); err != nil {
+		return err
 	}
 	f.arena, f.records = rec.arena, rec.out
+	f.mark = rec.mark(f.batch.End)
 	p.stats.bytes.Add(int64(len(rec.arena)))
+	return nil
+}
+
+// addOwn adds notices and a heartbeat to the records of a frame, where they are due.
+func (p *Pipeline) addOwn(rec *recorder, f *frame, now int64) error {
+	for _, n := range p.o.Notices.take() {
+		if err := rec.addNotice(&n); err != nil {
+			return fmt.Errorf("write notification %q: %w", n.Type, err)
+		}
+	}
+	if !p.pulse.beats(&f.batch) {
+		return nil
+	}
+	if err := rec.addHeartbeat(now); err != nil {
+		return fmt.Errorf("write a heartbeat: %w", err)
+	}
 	return nil
 }
 
@@ -177,6 +229,7 @@ func (p *Pipeline) commit(ctx context.Context, written <-chan *frame, ring chan<
 		if f.err != nil {
 			return f.err
 		}
+		<-p.flying
 		p.stats.durable.Add(int64(len(f.records)))
 		failpoint.Hit("emitter.durable")
 		// I2: only here, after the log said that the unit with this position is durable.
@@ -184,6 +237,9 @@ func (p *Pipeline) commit(ctx context.Context, written <-chan *frame, ring chan<
 			if err := p.reader.Commit(ctx, f.batch.End); err != nil {
 				return fmt.Errorf("confirm position to the source: %w", err)
 			}
+		}
+		if f.extra {
+			continue
 		}
 		f.release()
 		ring <- f // never blocks

@@ -14,12 +14,13 @@ import (
 
 // tablePlan is what is compiled once for a table version.
 type tablePlan struct {
-	topic    string // before and
-	routed   string // after the routers of the chain
-	keyType  *schema.Type
-	key      Encoder
-	envelope *Envelope
-	value    EnvelopeEncoder
+	collection string // what transaction metadata counts its events under
+	topic      string // before and
+	routed     string // after the routers of the chain
+	keyType    *schema.Type
+	key        Encoder
+	envelope   *Envelope
+	value      EnvelopeEncoder
 }
 
 // recorder makes records of changes. It belongs to the encoding goroutine.
@@ -37,6 +38,11 @@ type recorder struct {
 	stats   *Stats
 	arena   []byte
 	out     []topic.Record
+
+	tx           *transactions // nil without transaction metadata
+	messages     *messagePlan
+	messageCount int
+	own          change.Batch // holds the values of records that are of no batch
 }
 
 func newRecorder(o *Options, stats *Stats) (*recorder, error) {
@@ -47,6 +53,12 @@ func newRecorder(o *Options, stats *Stats) (*recorder, error) {
 	r := &recorder{
 		o: o, format: format, source: o.Source.Type(), lazy: !o.Chain.OnlyRoutes(), stats: stats,
 		plans: map[*schema.Table]*tablePlan{}, latest: map[schema.ID]*schema.Table{},
+	}
+	if o.TransactionTopic != "" {
+		var err error
+		if r.tx, err = newTransactions(o.TransactionTopic, o.From); err != nil {
+			return nil, err
+		}
 	}
 	if o.ContextHeaders {
 		for _, h := range [][2]string{
@@ -96,7 +108,7 @@ func (r *recorder) planFor(t *schema.Table) (*tablePlan, error) {
 
 func (r *recorder) compile(t *schema.Table) (*tablePlan, error) {
 	names := r.o.Topics
-	p := &tablePlan{topic: names.Data(t.ID)}
+	p := &tablePlan{topic: names.Data(t.ID), collection: t.ID.String()}
 	p.routed = p.topic
 	if !r.lazy {
 		p.routed = r.o.Chain.Route(p.topic)
@@ -119,6 +131,12 @@ func (r *recorder) compile(t *schema.Table) (*tablePlan, error) {
 
 // add makes the records of one change.
 func (r *recorder) add(b *change.Batch, c *change.Change, now int64) error {
+	switch c.Op {
+	case change.TxBegin, change.TxEnd:
+		return r.addBoundary(b, c)
+	case change.Message:
+		return r.addMessage(b, c, now)
+	}
 	if r.skipped(b, c) {
 		r.stats.filtered.Add(1)
 		return nil
@@ -179,6 +197,9 @@ func (r *recorder) key(p *tablePlan, b *change.Batch, key change.Row) change.Val
 // addEvent makes the record of one event, and its tombstone.
 func (r *recorder) addEvent(p *tablePlan, b *change.Batch, c *change.Change, first *transform.Header, now int64) error {
 	tombstone := c.Op == change.Delete && r.o.Tombstones
+	if r.tx != nil && !c.Transaction.IsNull() {
+		c.Transaction = r.tx.count(b, c.Transaction, p.collection)
+	}
 	if r.lazy {
 		return r.addTransformed(p, b, c, first, tombstone, now)
 	}

@@ -21,16 +21,26 @@ const maxTopicLength = 249
 
 // Data is the topic of a table: prefix, schema (or catalog) and table.
 func (n TopicNames) Data(id schema.ID) string {
-	d := n.Delimiter
-	if d == "" {
-		d = "."
-	}
+	d := n.delimiter()
 	space := id.Schema
 	if space == "" {
 		space = id.Catalog
 	}
 	return sanitizeTopic(n.Prefix + d + space + d + id.Name)
 }
+
+func (n TopicNames) delimiter() string {
+	if n.Delimiter == "" {
+		return "."
+	}
+	return n.Delimiter
+}
+
+// join is a topic that belongs to no table.
+func (n TopicNames) join(name string) string { return sanitizeTopic(n.Prefix + n.delimiter() + name) }
+
+// Messages is the topic of logical messages: its delimiter is always a dot.
+func (n TopicNames) Messages() string { return sanitizeTopic(n.Prefix + ".message") }
 
 // sanitizeTopic replaces what Kafka does not allow in topic names by underscores, one for each UTF-16 unit.
 func sanitizeTopic(s string) string {

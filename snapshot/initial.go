@@ -117,7 +117,7 @@ func (i *initial) finish(b *change.Batch) {
 		i.held = nil
 		b.Changes[len(b.Changes)-1].Snapshot = change.SnapshotLast
 	}
-	b.End = i.q.Position(true)
+	b.End, b.SnapshotEnd = i.q.Position(true), true
 	i.over = true
 	i.streamAt = time.Now().Add(i.streamDelay)
 	end := b.End

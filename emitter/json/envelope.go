@@ -28,6 +28,7 @@ const (
 	partSourceNanos
 	partSnapshot
 	partSourceRow // a value of Change.Source
+	partTransaction
 )
 
 // piece is constant text and the varying part that follows it.
@@ -35,7 +36,7 @@ type piece struct {
 	text []byte
 	part part
 	row  int  // index in Change.Source
-	node node // of a partSourceRow
+	node node // of a partSourceRow or partTransaction
 }
 
 // envelope is the program of one table's envelopes: pieces, then the tail.
@@ -144,7 +145,11 @@ func (c *envelopeCompiler) envelope(e *emitter.Envelope) error {
 				return inField("source", err)
 			}
 		case field.Name == "transaction" && field.Type.Optional:
-			c.text = append(c.text, "null"...)
+			n, err := compile(field.Type, c.options)
+			if err != nil {
+				return inField("transaction", err)
+			}
+			c.vary(piece{part: partTransaction, node: n})
 		default:
 			return fmt.Errorf("nothing fills field %q", field.Name)
 		}
@@ -246,6 +251,10 @@ func (e *envelope) AppendValue(dst []byte, b *change.Batch, c *change.Change, no
 			}
 			if dst, err = p.node.append(dst, b, v); err != nil {
 				err = inField("source", err)
+			}
+		case partTransaction:
+			if dst, err = p.node.append(dst, b, c.Transaction); err != nil {
+				err = inField("transaction", err)
 			}
 		}
 		if err != nil {
