@@ -76,13 +76,13 @@ func connectorKeys() []config.Key {
 		{
 			Name: "snapshot.max.threads", Type: config.Int, Default: "1", HasDefault: true, Importance: config.Medium,
 			Display: "Snapshot maximum threads", Width: config.WidthShort,
-			Doc:   "Connections that read the snapshot.",
+			Doc:   "Connections that read the snapshot, several blocks of one table at once.",
 			Check: positive,
 		},
 		{
 			Name: "snapshot.max.threads.multiplier", Type: config.Int, Default: "1", HasDefault: true, Importance: config.Medium,
 			Display: "Snapshot maximum thread multiplier", Width: config.WidthShort,
-			Doc:   "Chunks per connection that a table is divided into.",
+			Doc:   "Chunks per connection that a table is divided into at least; large tables are divided into blocks of 64 MB.",
 			Check: positive,
 		},
 		{

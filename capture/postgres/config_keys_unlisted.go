@@ -200,9 +200,8 @@ func unlistedKeys() []config.Key {
 		{
 			Name: "snapshot.max.threads.multiplier.<schema>.<table>", Type: config.Int, Importance: config.Low,
 			Unlisted: true,
-			Doc:      "Chunks per connection that this table is divided into.",
+			Doc:      "Chunks per connection that this table is divided into, at least.",
 			Pattern:  regexp.MustCompile(`^snapshot\.max\.threads\.multiplier\..+$`), Check: positive,
-			Later: "chunks of single tables; set snapshot.max.threads.multiplier for all",
 		},
 		{
 			Name: "snapshot.select.statement.overrides.<schema>.<table>", Type: config.String, Importance: config.Low,
