@@ -55,6 +55,7 @@ type initial struct {
 var (
 	_ capture.Reader = (*initial)(nil)
 	_ capture.Lagger = (*initial)(nil)
+	_ capture.Beater = (*initial)(nil)
 )
 
 // Next yields the snapshot, then the stream.
@@ -177,6 +178,14 @@ func (i *initial) Lag() (unread, undurable int64) {
 		return l.Lag()
 	}
 	return -1, -1
+}
+
+// Beat is the stream's.
+func (i *initial) Beat(ctx context.Context) error {
+	if s, ok := i.stream.(capture.Beater); ok {
+		return s.Beat(ctx)
+	}
+	return nil
 }
 
 // Close stops the snapshot where it is and waits for it, as long as ctx lets it; then it closes the stream.

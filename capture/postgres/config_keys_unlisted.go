@@ -26,19 +26,16 @@ func unlistedKeys() []config.Key {
 			Name: "topic.transaction", Type: config.String, Default: "transaction", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Last part of the topic of transaction metadata.",
-			Later:    "transaction metadata",
 		},
 		{
 			Name: "topic.heartbeat.prefix", Type: config.String, Default: "__debezium-heartbeat", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "First part of the topic of heartbeats.",
-			Later:    "heartbeats",
 		},
 		{
 			Name: "topic.heartbeat.name", Type: config.String, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Whole name of the topic of heartbeats.",
-			Later:    "heartbeats",
 		},
 		{
 			Name: "topic.regex", Type: config.String, Importance: config.Low,

@@ -27,6 +27,8 @@ type options struct {
 	SkippedOps      string    // the operations c, u, d, t that are not emitted
 	SkippedOpsGiven bool      // whether skipped.operations was set: a created publication then has a publish clause
 	MaxBatchSize    int       // changes in a batch
+	TxMetadata      bool      // provide.transaction.metadata
+	HeartbeatQuery  string    // heartbeat.action.query, "" for none
 	KeyRules        []keyRule // message.key.columns
 }
 
@@ -87,6 +89,8 @@ type filters struct {
 	TableInclude, TableExclude   []*regexp.Regexp
 	ColumnInclude, ColumnExclude []*regexp.Regexp
 	SnapshotInclude              []*regexp.Regexp
+	MessageInclude               []*regexp.Regexp // against the prefixes of logical messages
+	MessageExclude               []*regexp.Regexp
 	IgnoreBuiltin                bool
 }
 
@@ -125,6 +129,8 @@ func parseOptions(v config.Values) (options, error) {
 		SkippedOps:      skippedOperations(v.List("skipped.operations")),
 		SkippedOpsGiven: v.Has("skipped.operations"),
 		MaxBatchSize:    int(v.Int("max.batch.size")),
+		TxMetadata:      v.Bool("provide.transaction.metadata"),
+		HeartbeatQuery:  v.Get("heartbeat.action.query"),
 	}
 	return o, o.parsePatterns(v)
 }

@@ -271,3 +271,19 @@ func TestXminIsReadWhenAskedFor(t *testing.T) {
 	require.Regexp(t, `^\d+$`, strings.Fields(s.events(1)[0].source)[sourceXmin])
 	require.Contains(t, string(s.end), `"xmin":`)
 }
+
+// A message that belongs to no transaction comes at its place in the log, before rows that lie before it there.
+func TestResumeAtLogicalMessages(t *testing.T) {
+	f := newFixture(t)
+	f.Exec(t, `create table a(id int primary key)`)
+	f.streaming().close()
+	x, y := sqlConn{t, f.Connect(t)}, sqlConn{t, f.Connect(t)}
+	x.run(`begin; insert into a values (1)`)
+	y.run(`select pg_logical_emit_message(false, 'now', 'm1')`)
+	x.run(`select pg_logical_emit_message(true, 'later', 'm2'); insert into a values (2); select pg_logical_emit_message(false, 'now', 'm3')`)
+	y.run(`select pg_logical_emit_message(false, 'now', 'm4'), pg_logical_emit_message(false, 'freshet', 'internal'), pg_logical_emit_message(false, 'hidden', 'h')`)
+	x.run(`insert into a values (3); commit`)
+	y.run(`begin; select pg_logical_emit_message(true, 'later', 'gone'), pg_logical_emit_message(false, 'now', 'm5'); rollback`)
+	y.run(`insert into a values (4)`)
+	resumeEverywhere(t, f.with("message.prefix.exclude.list", "hid.*"), 9)
+}
