@@ -46,8 +46,7 @@ func (c *Connector) Describe() capture.Description {
 			Version: Version,
 			Def:     c.def,
 		},
-		Source:   sourceBlock(),
-		Messages: messageBlock(),
+		Source: sourceBlock(),
 	}
 }
 

@@ -272,18 +272,38 @@ func TestXminIsReadWhenAskedFor(t *testing.T) {
 	require.Contains(t, string(s.end), `"xmin":`)
 }
 
-// A message that belongs to no transaction comes at its place in the log, before rows that lie before it there.
-func TestResumeAtLogicalMessages(t *testing.T) {
-	f := newFixture(t)
+// A transaction may write its first row before a place up to which everything was confirmed: a keep-alive's, or the
+// snapshot's. A position inside of it still says that all before that place was taken (R5), and the slot can go on there.
+func Test_keep_alive_confirms_past_an_open_transaction(t *testing.T) {
+	f := newFixture(t, "snapshot.mode", "no_data", "max.batch.size", "1", "status.update.interval.ms", "20")
 	f.Exec(t, `create table a(id int primary key)`)
-	f.streaming().close()
-	x, y := sqlConn{t, f.Connect(t)}, sqlConn{t, f.Connect(t)}
+	s := f.open("")
+	x := sqlConn{t, f.Connect(t)}
 	x.run(`begin; insert into a values (1)`)
-	y.run(`select pg_logical_emit_message(false, 'now', 'm1')`)
-	x.run(`select pg_logical_emit_message(true, 'later', 'm2'); insert into a values (2); select pg_logical_emit_message(false, 'now', 'm3')`)
-	y.run(`select pg_logical_emit_message(false, 'now', 'm4'), pg_logical_emit_message(false, 'freshet', 'internal'), pg_logical_emit_message(false, 'hidden', 'h')`)
-	x.run(`insert into a values (3); commit`)
-	y.run(`begin; select pg_logical_emit_message(true, 'later', 'gone'), pg_logical_emit_message(false, 'now', 'm5'); rollback`)
-	y.run(`insert into a values (4)`)
-	resumeEverywhere(t, f.with("message.prefix.exclude.list", "hid.*"), 9)
+	written, err := parseLSN([]byte(f.Text(t, `select pg_current_wal_insert_lsn()`)))
+	require.NoError(t, err)
+	moved := position{}
+	for moved.start() <= written {
+		f.Exec(t, `select pg_logical_emit_message(false, 'of no', 'concern')`) // no transaction, so no commit comes of it
+		events, at := s.next()
+		require.Empty(t, events)
+		s.commit(at)
+		moved, err = parsePosition(at)
+		require.NoError(t, err)
+	}
+	waitFor(t, "the confirmation", func() bool { return f.confirmed() >= moved.start() })
+	x.run(`insert into a values (2),(3); commit`)
+	require.Equal(t, []string{"c a {id=1} -> {id=1}"}, s.read(1))
+	inside, err := parsePosition(s.end)
+	require.NoError(t, err)
+	require.True(t, inside.inTransaction())
+	require.Less(t, inside.Proc, moved.start(), "the row is in the log before the place, or this test proves nothing")
+	require.GreaterOrEqual(t, inside.start(), moved.start(), "what was taken stays taken")
+	s.commit(s.end)
+	s.close()
+	s = f.open(s.end)
+	require.Equal(t, []string{"c a {id=2} -> {id=2}", "c a {id=3} -> {id=3}"}, s.read(2))
+	last, err := parsePosition(s.untilCommit())
+	require.NoError(t, err)
+	require.Zero(t, last.Floor)
 }

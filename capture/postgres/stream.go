@@ -192,7 +192,7 @@ func (s *stream) advance(end lsn) {
 	if s.dec.tx.open || s.dec.taken.rows > 0 || end <= pos.start() {
 		return
 	}
-	pos.LSN, pos.Proc, pos.Type, pos.Events = end, end, typeCommit, 0
+	pos.LSN, pos.Proc, pos.Type, pos.Events, pos.Floor = end, end, typeCommit, 0, 0
 	if !s.moved {
 		s.moved, s.idle = true, true
 	}
