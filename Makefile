@@ -15,6 +15,8 @@ RACE ?= -race -shuffle=on
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 COUNT ?= 1
+SEEDS ?= 1000
+SEED ?= 0
 PG_VERSIONS ?= 14 15 16 17 18
 
 .PHONY: help build install test race unit lint fmt generate docs fuzz bench bench-micro bench-compare integration e2e chaos \
@@ -49,8 +51,8 @@ golden: servers ## the recorded cases
 e2e: servers ## whole-system tests through the real binary
 	FRESHET_TEST_REQUIRE=postgres go test -v -count=1 $(TESTFLAGS) ./test/e2e/...
 
-chaos: servers ## kill tests
-	FRESHET_TEST_REQUIRE=postgres go test -v -count=1 $(TESTFLAGS) ./test/chaos/...
+chaos: servers ## kill tests: SEEDS seeds, one after another on the screen; SEED=n runs that one again
+	FRESHET_TEST_REQUIRE=postgres go test -v -count=1 -timeout 6h ./test/chaos/ -seeds $(SEEDS) -seed $(SEED)
 
 test-matrix: ## the tests against real servers on each of PG_VERSIONS
 	for v in $(PG_VERSIONS); do echo "== PostgreSQL $$v"; \

@@ -6,8 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"freshet/capture"
@@ -18,9 +17,8 @@ import (
 // reads; its Next is not called before the snapshot is over. A nil stream yields nothing, for ever. The Reader owns both:
 // it closes q when the last row is read, and stream when it is closed itself.
 //
-// Batches of the snapshot end at q.Position(false), which says what of it is finished, the last one at q.Position(true); a
-// snapshot without rows is one empty batch with that end. An error in the snapshot is final: what was not finished is read
-// again when the Reader is opened anew.
+// Batches of the snapshot end at q.Position(false), the last one at q.Position(true); a snapshot without rows is one empty
+// batch with that end. An error in the snapshot is final: what was read of it is repeated when the Reader is opened anew.
 func Initial(q Querier, stream capture.Reader, o Options) capture.Reader {
 	o.ensureDefaults()
 	if stream == nil {
@@ -32,10 +30,9 @@ func Initial(q Querier, stream capture.Reader, o Options) capture.Reader {
 // initial is the Reader of Initial. The fields of the first group belong to the goroutine that calls Next.
 type initial struct {
 	started  bool
-	held     filled          // read, not yet handed out: the last row of the last batch is marked; without a batch at first
-	position change.Position // that the last batch ended at
-	over     bool            // the last batch of the snapshot was handed out
-	streamAt time.Time       // when the stream may be read, set with over
+	held     *change.Batch // read, not yet handed out: the last row of the last batch is marked
+	over     bool          // the last batch of the snapshot was handed out
+	streamAt time.Time     // when the stream may be read, set with over
 
 	run         *run
 	q           Querier
@@ -44,18 +41,14 @@ type initial struct {
 
 	cancel context.CancelFunc // of run; set with started
 	done   chan struct{}      // closed when run has ended; set with started
-	closed bool
-
-	mu sync.Mutex // guards what follows
 	// streamed lets Commit through to the stream: only positions from the end of the snapshot on mean something to it.
-	streamed bool
-	inside   []change.Position // of the snapshot: handed out and not yet committed, each once
+	streamed atomic.Pointer[change.Position]
+	closed   bool
 }
 
 var (
 	_ capture.Reader = (*initial)(nil)
 	_ capture.Lagger = (*initial)(nil)
-	_ capture.Beater = (*initial)(nil)
 )
 
 // Next yields the snapshot, then the stream.
@@ -84,7 +77,7 @@ func (i *initial) nextOfSnapshot(ctx context.Context, b *change.Batch) error {
 				return nil
 			}
 			i.held = next
-			if held.batch != nil {
+			if held != nil {
 				i.handOut(held, b)
 				return nil
 			}
@@ -109,31 +102,7 @@ func (i *initial) start(ctx context.Context) {
 }
 
 // handOut gives the content of a batch to the caller's, whose empty one is filled next.
-func (i *initial) handOut(from filled, to *change.Batch) {
-	i.swap(from.batch, to)
-	// I1: batches come here in the order they are handed out in, so no chunk counts as finished before its last row.
-	for _, t := range from.ended {
-		i.q.Finished(t.Chunk)
-	}
-	if i.position == "" || len(from.ended) > 0 {
-		i.moved(i.q.Position(false))
-	}
-	to.End = i.position
-}
-
-// moved notes a position inside of the snapshot.
-func (i *initial) moved(p change.Position) {
-	if p == i.position {
-		return
-	}
-	i.position = p
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.inside = append(i.inside, p)
-}
-
-// swap exchanges the content of a batch with the caller's empty one.
-func (i *initial) swap(from, to *change.Batch) {
+func (i *initial) handOut(from, to *change.Batch) {
 	seq := to.Seq
 	*from, *to = *to, *from
 	to.Seq = seq
@@ -143,30 +112,22 @@ func (i *initial) swap(from, to *change.Batch) {
 
 // finish hands out the last batch: the rows held back, the last of them marked, and the position of a completed snapshot.
 func (i *initial) finish(b *change.Batch) {
-	if i.held.batch != nil {
-		i.swap(i.held.batch, b)
-		i.held = filled{}
+	if i.held != nil {
+		i.handOut(i.held, b)
+		i.held = nil
 		b.Changes[len(b.Changes)-1].Snapshot = change.SnapshotLast
 	}
 	b.End, b.SnapshotEnd = i.q.Position(true), true
 	i.over = true
 	i.streamAt = time.Now().Add(i.streamDelay)
-	i.mu.Lock()
-	i.streamed = true
-	i.mu.Unlock()
+	end := b.End
+	i.streamed.Store(&end)
 }
 
-// Commit tells the stream of positions from the end of the snapshot on (I2). Those inside of it free nothing: the changes
-// since its state are still to come.
+// Commit tells the stream of positions from the end of the snapshot on (I2). Those inside of it free nothing: resuming at
+// one of them reads the snapshot again.
 func (i *initial) Commit(ctx context.Context, p change.Position) error {
-	i.mu.Lock()
-	inside := slices.Index(i.inside, p)
-	if inside > 0 {
-		i.inside = i.inside[inside:] // positions come in order; the same one may come again
-	}
-	pass := i.streamed && inside < 0
-	i.mu.Unlock()
-	if !pass {
+	if i.streamed.Load() == nil || p == i.run.position {
 		return nil
 	}
 	return i.stream.Commit(ctx, p)
@@ -178,14 +139,6 @@ func (i *initial) Lag() (unread, undurable int64) {
 		return l.Lag()
 	}
 	return -1, -1
-}
-
-// Beat is the stream's.
-func (i *initial) Beat(ctx context.Context) error {
-	if s, ok := i.stream.(capture.Beater); ok {
-		return s.Beat(ctx)
-	}
-	return nil
 }
 
 // Close stops the snapshot where it is and waits for it, as long as ctx lets it; then it closes the stream.

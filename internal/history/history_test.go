@@ -250,7 +250,7 @@ func TestCorruptedHistoriesAreRefused(t *testing.T) {
 		}},
 		{"a value changed", "R3", "", edit(2, `"v":"c"`, `"v":"q"`)},
 		{"a value of the snapshot changed", "R3", "", edit(0, `"v":"b"`, `"v":"q"`)},
-		{"an old row changed", "R3", "R3", edit(9, `"v":"x"`, `"v":"q"`)},
+		{"an old row changed", "R3", "R3", edit(9, `"before":{"id":4`, `"before":{"id":5`)},
 		{"a transaction that nobody committed", "R3", "", func(w *world) { w.xid = 4711; w.emit("c", 9, nil, row(9, "x"), "false") }},
 		{"a row of a rolled-back transaction", "R3", "R3", edit(3, `"v":"x"`, `"v":"never committed"`)},
 		{"created twice", "R3", "R3", func(w *world) { w.xid = 4711; w.emit("c", 1, nil, row(1, "x"), "false") }},

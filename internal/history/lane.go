@@ -187,7 +187,7 @@ func (l *lane) change(e *event) {
 }
 
 // before judges that the old row that an event tells is the version that was there (R3). Under a replica identity that is
-// not full, other columns than the identity's are null.
+// not full, other columns than the key's are null, or the zero value where the schema allows no null.
 func (l *lane) before(e *event, old Row, known bool) {
 	full := l.c.o.Full[l.table]
 	if full && e.before == nil && (e.op == "u" || e.op == "d") {
@@ -198,7 +198,8 @@ func (l *lane) before(e *event, old Row, known bool) {
 	}
 	for name, value := range e.before {
 		had, ok := old[name]
-		if value == "null" && !full || value == had || had == l.c.placeholder() || !ok && l.truth == nil {
+		_, key := e.key[name]
+		if !key && !full || value == had || had == l.c.placeholder() || !ok && l.truth == nil {
 			continue
 		}
 		l.violate("R3", e, "%s of %s: the old %s was %s, the event says %s", e.op, e.keyText, name, short(had), short(value))

@@ -28,34 +28,30 @@ type workerEnv struct {
 	files []string
 }
 
-func newWorkerEnv(t *testing.T, source, target *testdb.Server) workerEnv {
+func newWorkerEnv(t *testing.T, source *testdb.Server, s *shape) workerEnv {
 	t.Helper()
 	dir := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
 	env := workerEnv{data: filepath.Join(dir, "data")}
 	write := func(name, text string) {
 		path := filepath.Join(dir, name)
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		env.files = append(env.files, path)
 	}
-	write("worker.properties", "listeners=http://"+address+"\ndata.dir="+env.data+"\n")
+	write("worker.properties", "listeners=http://127.0.0.1:0\ndata.dir="+env.data+"\n")
 	write("source.json", config(t, "kill-source", map[string]string{
 		"connector.class": "io.debezium.connector.postgresql.PostgresConnector", "topic.prefix": "kill", "plugin.name": "pgoutput",
 		"database.hostname": source.Host, "database.port": strconv.Itoa(source.Port), "database.user": source.User,
-		"database.password": source.Password, "database.dbname": source.Database, "table.include.list": "public\\.counters",
+		"database.password": source.Password, "database.dbname": source.Database, "table.include.list": "public\\..*",
 		"slot.name": "kill_" + source.Database, "publication.name": "kill", "publication.autocreate.mode": "filtered",
-		"max.batch.size": "200", "slot.retry.delay.ms": "200", "status.update.interval.ms": "50",
+		"max.batch.size": strconv.Itoa(s.batch), "snapshot.max.threads": strconv.Itoa(s.threads), "slot.retry.delay.ms": "200", "status.update.interval.ms": "50", "skipped.operations": "none",
 		"key.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter": "org.apache.kafka.connect.json.JsonConverter",
 	}))
 	write("sink.json", config(t, "kill-sink", map[string]string{
-		"connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector", "topics": "kill.public.counters",
-		"connection.url":      "jdbc:postgresql://" + net.JoinHostPort(target.Host, strconv.Itoa(target.Port)) + "/" + target.Database,
-		"connection.username": target.User, "connection.password": target.Password, "insert.mode": "upsert",
-		"primary.key.mode": "record_key", "delete.enabled": "true", "schema.evolution": "basic",
-		"collection.name.format": "counters", "offsets.table.name": "freshet_offsets", "batch.size": "100",
+		"connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector", "topics.regex": `kill\.public\..*`,
+		"connection.url":      "jdbc:postgresql://" + net.JoinHostPort(source.Host, strconv.Itoa(source.Port)) + "/" + source.Database,
+		"connection.username": source.User, "connection.password": source.Password, "insert.mode": "upsert",
+		"primary.key.mode": "record_key", "delete.enabled": "true", "truncate.enabled": "true",
+		"collection.name.format": "copy.${source.table}", "offsets.table.name": "copy.freshet_offsets", "batch.size": strconv.Itoa(s.sinkBatch),
 	}))
 	return env
 }
@@ -95,24 +91,28 @@ func (c *child) read(out io.Reader) {
 	}
 }
 
-// waitFor waits for a line of the child. failed ends the wait when a writer has failed.
-func (c *child) waitFor(t *testing.T, line string, failed <-chan error) {
+// waitFor waits for a line of the child, for a while: at says whether it came. failed ends the wait when a writer has failed.
+func (c *child) waitFor(t *testing.T, line string, while time.Duration, failed <-chan error) (at bool) {
 	t.Helper()
-	deadline := time.After(60 * time.Second)
+	moment := time.NewTimer(while)
+	defer moment.Stop()
 	for {
 		select {
 		case got, ok := <-c.lines:
 			require.True(t, ok, "the worker ended:\n%s", c.stderr)
 			if got == line {
-				return
+				return true
 			}
 		case err := <-failed:
 			require.NoError(t, err)
-		case <-deadline:
-			t.Fatalf("the worker did not reach %q:\n%s", line, c.stderr)
+		case <-moment.C:
+			return false
 		}
 	}
 }
+
+// streamed says whether the snapshot was over.
+func (c *child) streamed() bool { return strings.Contains(c.stderr.String(), "msg=streaming") }
 
 func (c *child) kill(t *testing.T) {
 	t.Helper()

@@ -32,8 +32,18 @@ var postgresSkipped = map[string]string{
 	"incremental-snapshot-read-only":         needsSignals,
 
 	"notifications-initial-snapshot": needsNotices,
+	"heartbeat-at-snapshot-end":      needsHeartbeats,
+	"topic-naming":                   needsHeartbeats,
 
-	"smt-decode-message": needsMessages,
+	"subtransactions":                  needsTransaction,
+	"transaction-metadata":             needsTransaction,
+	"transaction-metadata-messages":    needsTransaction,
+	"transaction-metadata-multi-table": needsTransaction,
+	"smt-unwrap-default":               needsTransaction,
+
+	"logical-messages":          needsMessages,
+	"logical-messages-filtered": needsMessages,
+	"smt-decode-message":        needsMessages,
 
 	"column-mask-truncate-hash":    needsMasks,
 	"column-propagate-source-type": needsMasks,
