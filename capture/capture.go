@@ -80,7 +80,9 @@ type Progress struct {
 	Table     schema.ID
 	Rows      int64 // read so far
 	Estimated int64 // -1 when unknown
-	Done      bool
+	// Blocks is the number of parts that the table is read in, BlocksDone how many of them were read to their end.
+	Blocks, BlocksDone int
+	Done               bool
 }
 
 // Reader yields the changes of one source partition in order. Next is called by one goroutine; Commit may be called by

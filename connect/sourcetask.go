@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"freshet/capture"
@@ -74,6 +75,8 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger) Op
 		if w.progress != nil {
 			env.Progress = func(p capture.Progress) { w.progress(c.Name, p) }
 		}
+		var notices *emitter.Notices
+		notices, env.Notify = noticesFor(v, log)
 		if t.reader, err = c.Plugin.Source.Open(ctx, env, v); err != nil {
 			return nil, withFaults(c.Name, t.faults, err)
 		}
@@ -82,8 +85,42 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger) Op
 		o.Connector, o.Task, o.MarkKey, o.RunID = c.Name, task, markKey, w.runID
 		o.Key, o.Value, o.Header, o.Chain = key, value, header, chain
 		o.DrainTimeout, o.Log = w.config.DrainTimeout, log
+		o.From, o.Notices = from, notices
+		if beater, ok := t.reader.(capture.Beater); ok && v.Get("heartbeat.action.query") != "" {
+			o.Heartbeat.Beat = beater.Beat
+		}
 		t.pipeline = emitter.NewPipeline(t.reader, t.log, o)
 		return t, nil
+	}
+}
+
+// noticesFor makes what notification.enabled.channels asks for: a queue for the pipeline, nil without the channel sink,
+// and the function that readers call, nil without any channel.
+func noticesFor(v config.Values, log *slog.Logger) (*emitter.Notices, func(capture.Notice)) {
+	var queue *emitter.Notices
+	var logs bool
+	for _, channel := range v.List("notification.enabled.channels") {
+		switch strings.ToLower(channel) {
+		case "sink":
+			queue = emitter.NewNotices()
+		case "log":
+			logs = true
+		}
+	}
+	if queue == nil && !logs {
+		return nil, nil
+	}
+	return queue, func(n capture.Notice) {
+		if logs {
+			args := []any{"aggregate", n.Aggregate, "type", n.Type}
+			for _, p := range n.Data {
+				args = append(args, p.Name, p.Value)
+			}
+			log.Info("notification", args...)
+		}
+		if queue != nil {
+			queue.Notify(n)
+		}
 	}
 }
 

@@ -33,8 +33,15 @@ const (
 type fakeQuerier struct {
 	t      testing.TB
 	tables []fakeTable
+	// block, if not 0, is how many rows a chunk holds at most; holes puts an empty chunk before and after each.
+	block int
+	holes bool
+	// again, if not nil, says before which rows ("t/3") a session begins its chunk once more.
+	again func(row string) bool
 	// fail, if not nil, is asked before every step: "tables", "chunks t", "session 2", "row t/3", "close session", "close".
 	fail func(step string) error
+
+	finished []string // chunks, as "t 0-2", in the order of Finished
 
 	mu       sync.Mutex // guards all below
 	steps    []string
@@ -45,7 +52,8 @@ type fakeQuerier struct {
 
 type fakeTable struct {
 	*schema.Table
-	rows int
+	rows       int
+	multiplier int
 }
 
 // newTables makes tables of "t=2 u=0".
@@ -59,7 +67,7 @@ func newTables(list string) []fakeTable {
 		}
 		int64Type := &schema.Type{Kind: schema.Int64}
 		columns := []schema.Column{{Name: "id", Type: int64Type}, {Name: "v", Type: &schema.Type{Kind: schema.String}}}
-		out = append(out, fakeTable{&schema.Table{ID: schema.ID{Name: name}, Key: columns[:1], Columns: columns}, rows})
+		out = append(out, fakeTable{&schema.Table{ID: schema.ID{Name: name}, Key: columns[:1], Columns: columns}, rows, 0})
 	}
 	return out
 }
@@ -99,7 +107,7 @@ func (q *fakeQuerier) Tables(ctx context.Context) ([]snapshot.Table, error) {
 	}
 	out := []snapshot.Table{}
 	for _, t := range q.tables {
-		out = append(out, snapshot.Table{Table: t.Table, Estimated: int64(t.rows)})
+		out = append(out, snapshot.Table{Table: t.Table, Estimated: int64(t.rows), Multiplier: t.multiplier})
 	}
 	return out, nil
 }
@@ -110,11 +118,29 @@ func (q *fakeQuerier) Chunks(ctx context.Context, t snapshot.Table, n int) ([]sn
 		return nil, err
 	}
 	rows := q.rows(t.Table)
+	if q.block > 0 {
+		n = max(n, (rows+q.block-1)/q.block)
+	}
 	var out []snapshot.Chunk
+	add := func(from, to int) {
+		out = append(out, snapshot.Chunk{Table: t.Table, Part: fmt.Sprintf("%d-%d", from, to)})
+	}
 	for i := range n {
-		out = append(out, snapshot.Chunk{Table: t.Table, Part: fmt.Sprintf("%d-%d", rows*i/n, rows*(i+1)/n)})
+		from, to := rows*i/n, rows*(i+1)/n
+		if q.holes {
+			add(from, from)
+		}
+		add(from, to)
+		if q.holes {
+			add(to, to)
+		}
 	}
 	return out, nil
+}
+
+// Finished notes the chunk; positions stay as they are.
+func (q *fakeQuerier) Finished(c snapshot.Chunk) {
+	q.finished = append(q.finished, c.Table.ID.Name+" "+c.Part)
 }
 
 func (q *fakeQuerier) rows(t *schema.Table) int {
@@ -177,8 +203,13 @@ func (s *fakeSession) Read(ctx context.Context, c snapshot.Chunk, rows *snapshot
 		}
 	}
 	for i := from + 1; i <= to; i++ {
-		if err := s.q.step(ctx, fmt.Sprintf("row %s/%d", c.Table.ID.Name, i)); err != nil {
+		row := fmt.Sprintf("%s/%d", c.Table.ID.Name, i)
+		if err := s.q.step(ctx, "row "+row); err != nil {
 			return err
+		}
+		if s.q.again != nil && s.q.again(row) {
+			rows.Again()
+			return s.Read(ctx, c, rows)
 		}
 		b, err := rows.Batch(ctx)
 		if err != nil {

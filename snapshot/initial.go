@@ -6,7 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"time"
 
 	"freshet/capture"
@@ -17,8 +18,9 @@ import (
 // reads; its Next is not called before the snapshot is over. A nil stream yields nothing, for ever. The Reader owns both:
 // it closes q when the last row is read, and stream when it is closed itself.
 //
-// Batches of the snapshot end at q.Position(false), the last one at q.Position(true); a snapshot without rows is one empty
-// batch with that end. An error in the snapshot is final: what was read of it is repeated when the Reader is opened anew.
+// Batches of the snapshot end at q.Position(false), which says what of it is finished, the last one at q.Position(true); a
+// snapshot without rows is one empty batch with that end. An error in the snapshot is final: what was not finished is read
+// again when the Reader is opened anew.
 func Initial(q Querier, stream capture.Reader, o Options) capture.Reader {
 	o.ensureDefaults()
 	if stream == nil {
@@ -30,9 +32,10 @@ func Initial(q Querier, stream capture.Reader, o Options) capture.Reader {
 // initial is the Reader of Initial. The fields of the first group belong to the goroutine that calls Next.
 type initial struct {
 	started  bool
-	held     *change.Batch // read, not yet handed out: the last row of the last batch is marked
-	over     bool          // the last batch of the snapshot was handed out
-	streamAt time.Time     // when the stream may be read, set with over
+	held     filled          // read, not yet handed out: the last row of the last batch is marked; without a batch at first
+	position change.Position // that the last batch ended at
+	over     bool            // the last batch of the snapshot was handed out
+	streamAt time.Time       // when the stream may be read, set with over
 
 	run         *run
 	q           Querier
@@ -41,14 +44,18 @@ type initial struct {
 
 	cancel context.CancelFunc // of run; set with started
 	done   chan struct{}      // closed when run has ended; set with started
+	closed bool
+
+	mu sync.Mutex // guards what follows
 	// streamed lets Commit through to the stream: only positions from the end of the snapshot on mean something to it.
-	streamed atomic.Pointer[change.Position]
-	closed   bool
+	streamed bool
+	inside   []change.Position // of the snapshot: handed out and not yet committed, each once
 }
 
 var (
 	_ capture.Reader = (*initial)(nil)
 	_ capture.Lagger = (*initial)(nil)
+	_ capture.Beater = (*initial)(nil)
 )
 
 // Next yields the snapshot, then the stream.
@@ -77,7 +84,7 @@ func (i *initial) nextOfSnapshot(ctx context.Context, b *change.Batch) error {
 				return nil
 			}
 			i.held = next
-			if held != nil {
+			if held.batch != nil {
 				i.handOut(held, b)
 				return nil
 			}
@@ -102,7 +109,31 @@ func (i *initial) start(ctx context.Context) {
 }
 
 // handOut gives the content of a batch to the caller's, whose empty one is filled next.
-func (i *initial) handOut(from, to *change.Batch) {
+func (i *initial) handOut(from filled, to *change.Batch) {
+	i.swap(from.batch, to)
+	// I1: batches come here in the order they are handed out in, so no chunk counts as finished before its last row.
+	for _, t := range from.ended {
+		i.q.Finished(t.Chunk)
+	}
+	if i.position == "" || len(from.ended) > 0 {
+		i.moved(i.q.Position(false))
+	}
+	to.End = i.position
+}
+
+// moved notes a position inside of the snapshot.
+func (i *initial) moved(p change.Position) {
+	if p == i.position {
+		return
+	}
+	i.position = p
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.inside = append(i.inside, p)
+}
+
+// swap exchanges the content of a batch with the caller's empty one.
+func (i *initial) swap(from, to *change.Batch) {
 	seq := to.Seq
 	*from, *to = *to, *from
 	to.Seq = seq
@@ -112,22 +143,30 @@ func (i *initial) handOut(from, to *change.Batch) {
 
 // finish hands out the last batch: the rows held back, the last of them marked, and the position of a completed snapshot.
 func (i *initial) finish(b *change.Batch) {
-	if i.held != nil {
-		i.handOut(i.held, b)
-		i.held = nil
+	if i.held.batch != nil {
+		i.swap(i.held.batch, b)
+		i.held = filled{}
 		b.Changes[len(b.Changes)-1].Snapshot = change.SnapshotLast
 	}
 	b.End, b.SnapshotEnd = i.q.Position(true), true
 	i.over = true
 	i.streamAt = time.Now().Add(i.streamDelay)
-	end := b.End
-	i.streamed.Store(&end)
+	i.mu.Lock()
+	i.streamed = true
+	i.mu.Unlock()
 }
 
-// Commit tells the stream of positions from the end of the snapshot on (I2). Those inside of it free nothing: resuming at
-// one of them reads the snapshot again.
+// Commit tells the stream of positions from the end of the snapshot on (I2). Those inside of it free nothing: the changes
+// since its state are still to come.
 func (i *initial) Commit(ctx context.Context, p change.Position) error {
-	if i.streamed.Load() == nil || p == i.run.position {
+	i.mu.Lock()
+	inside := slices.Index(i.inside, p)
+	if inside > 0 {
+		i.inside = i.inside[inside:] // positions come in order; the same one may come again
+	}
+	pass := i.streamed && inside < 0
+	i.mu.Unlock()
+	if !pass {
 		return nil
 	}
 	return i.stream.Commit(ctx, p)
@@ -139,6 +178,14 @@ func (i *initial) Lag() (unread, undurable int64) {
 		return l.Lag()
 	}
 	return -1, -1
+}
+
+// Beat is the stream's.
+func (i *initial) Beat(ctx context.Context) error {
+	if s, ok := i.stream.(capture.Beater); ok {
+		return s.Beat(ctx)
+	}
+	return nil
 }
 
 // Close stops the snapshot where it is and waits for it, as long as ctx lets it; then it closes the stream.

@@ -31,15 +31,18 @@ func TestMarkers(t *testing.T) {
 		lines := append(strings.Split(c, "\n"), "")
 		name, tables, want := lines[0], lines[1], lines[min(2, len(lines)-1):len(lines)-1]
 		for _, rows := range []int{1, 2, 3, 2048} {
-			t.Run(fmt.Sprintf("%s/batches of %d", name, rows), func(t *testing.T) {
-				q := newFake(t, tables)
-				r := snapshot.Initial(q, nil, snapshot.Options{BatchRows: rows})
-				got := take(t, r)
-				mustClose(t, r)
-				q.requireClosed()
-				require.NoError(t, got.err)
-				require.Equal(t, strings.Join(want, "\n"), strings.Join(got.rows, "\n"))
-			})
+			for _, block := range []int{0, 1, 2} {
+				t.Run(fmt.Sprintf("%s/batches of %d/blocks of %d", name, rows, block), func(t *testing.T) {
+					q := newFake(t, tables)
+					q.block, q.holes = block, block > 0
+					r := snapshot.Initial(q, nil, snapshot.Options{BatchRows: rows})
+					got := take(t, r)
+					mustClose(t, r)
+					q.requireClosed()
+					require.NoError(t, got.err)
+					require.Equal(t, strings.Join(want, "\n"), strings.Join(got.rows, "\n"))
+				})
+			}
 		}
 	}
 }

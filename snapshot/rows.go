@@ -11,13 +11,15 @@ import (
 // Rows takes the rows of a session and makes batches of them. It is used by the goroutine of its session only.
 //
 // A full batch is handed on when the next row comes, not before: so the last row of a chunk is always still here to be
-// marked when the chunk ends.
+// marked when the chunk ends, and a chunk ends with the batch that has its last row.
 type Rows struct {
 	run     *run
 	current *change.Batch // nil until the first row
+	ended   []*task       // chunks that end with current, or ended without a row
 	chunk   *task         // being read
-	any     bool          // whether the chunk had a row
-	unsaid  int64         // rows of the chunk that Progress was not told of
+	any     bool          // whether the chunk had a row; on one thread, whether its table had one
+	read    int64         // rows of the chunk
+	said    int64         // those that Progress was told of
 }
 
 // Batch returns the batch that the values of the next row go to. It blocks while too many batches are unread. A batch
@@ -47,13 +49,19 @@ func (r *Rows) Add(c change.Change) {
 			c.Snapshot = r.chunk.table.firstMark
 		}
 	}
-	r.unsaid++
+	r.read++
 	r.current.Changes = append(r.current.Changes, c)
 }
 
+// Again tells that the chunk is read from its beginning once more: the rows so far come again.
+func (r *Rows) Again() { r.read = 0 }
+
 // begin starts a chunk.
 func (r *Rows) begin(t *task) {
-	r.chunk, r.any = t, false
+	if r.run.o.Threads > 1 || r.chunk == nil || r.chunk.table != t.table {
+		r.any = false
+	}
+	r.chunk, r.read, r.said = t, 0, 0
 }
 
 // end marks the last row of the chunk that was begun. The first row of the snapshot stays first even where it is the only
@@ -65,8 +73,18 @@ func (r *Rows) end() {
 			c.Snapshot = change.SnapshotLastInCollection
 		}
 	}
-	r.chunk.table.report(r.run, r.unsaid, true)
-	r.unsaid = 0
+	r.ended = append(r.ended, r.chunk)
+	r.report(true)
+}
+
+// report tells Progress what it does not know of the chunk. Rows that come again are not counted again.
+func (r *Rows) report(chunkDone bool) {
+	news := max(r.read-r.said, 0)
+	if news == 0 && !chunkDone {
+		return
+	}
+	r.said += news
+	r.chunk.table.report(r.run, news, chunkDone)
 }
 
 // flush hands the current batch on. An empty one is kept: its memory is used again.
@@ -80,16 +98,12 @@ func (r *Rows) flush(ctx context.Context) error {
 		r.current = nil
 		return nil
 	}
-	r.current.End = r.run.position
 	select {
-	case r.run.full <- r.current:
-		r.current = nil
+	case r.run.full <- filled{r.current, r.ended}:
+		r.current, r.ended = nil, nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if r.unsaid > 0 {
-		r.chunk.table.report(r.run, r.unsaid, false)
-		r.unsaid = 0
-	}
+	r.report(false)
 	return nil
 }

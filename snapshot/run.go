@@ -21,15 +21,20 @@ const closeTimeout = 5 * time.Second
 // run is the reading of one snapshot: sessions fill batches from free and hand them on through full. It ends with full
 // closed; then err says how. One goroutine runs it, and it waits for those of its sessions.
 type run struct {
-	q        Querier
-	o        Options
-	position change.Position // that batches end at while the snapshot runs; set before the first one
+	q Querier
+	o Options
 
 	free chan *change.Batch // room for every batch there is
-	full chan *change.Batch
+	full chan filled
 	err  error // valid once full is closed
 
 	mu sync.Mutex // guards rows, left of all tables, and calls of o.Progress
+}
+
+// filled is a batch on its way to Next, and the chunks that are read to their end once it is handed out.
+type filled struct {
+	batch *change.Batch
+	ended []*task
 }
 
 // tableState is a table while it is read.
@@ -37,19 +42,20 @@ type tableState struct {
 	Table
 	firstMark change.Snapshot // of the first row of its first chunk
 	rows      int64           // read so far
-	left      int             // chunks not yet read
+	chunks    int             // that it was divided into
+	left      int             // those not yet read
 }
 
 // task is a chunk to be read.
 type task struct {
 	Chunk
 	table       *tableState
-	first, last bool // chunk of its table
+	first, last bool // it may hold the first, the last row of its table
 }
 
 func newRun(q Querier, o Options) *run {
 	n := 2*o.Threads + 2 // each session fills one and has one waiting; one is held back, one is being taken
-	r := &run{q: q, o: o, free: make(chan *change.Batch, n), full: make(chan *change.Batch, o.Threads)}
+	r := &run{q: q, o: o, free: make(chan *change.Batch, n), full: make(chan filled, o.Threads)}
 	for range n {
 		r.free <- &change.Batch{}
 	}
@@ -77,7 +83,6 @@ func (r *run) readTables(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("begin the snapshot: %w", err)
 	}
-	r.position = r.q.Position(false)
 	tasks, err := r.divide(ctx, tables)
 	if err != nil {
 		return err
@@ -100,18 +105,18 @@ func (r *run) divide(ctx context.Context, tables []Table) ([]*task, error) {
 	var tasks []*task
 	for i, t := range tables {
 		chunks := []Chunk{{Table: t.Table}}
-		if n := r.o.parts(); n > 1 {
+		if !r.o.WholeTables {
 			var err error
-			if chunks, err = r.q.Chunks(ctx, t, n); err != nil {
+			if chunks, err = r.q.Chunks(ctx, t, r.o.parts(t)); err != nil {
 				return nil, fmt.Errorf("divide table %q for the snapshot: %w", t.ID, err)
 			}
 		}
-		state := &tableState{Table: t, firstMark: change.SnapshotFirstInCollection, left: len(chunks)}
+		state := &tableState{Table: t, firstMark: change.SnapshotFirstInCollection, chunks: len(chunks), left: len(chunks)}
 		if i == 0 && (r.o.Threads == 1 || !r.o.WholeTables) {
 			state.firstMark = change.SnapshotFirst
 		}
 		for j, c := range chunks {
-			tasks = append(tasks, &task{Chunk: c, table: state, first: j == 0, last: j == len(chunks)-1})
+			tasks = append(tasks, &task{Chunk: c, table: state, first: j == 0 || r.o.Threads == 1, last: j == len(chunks)-1})
 		}
 	}
 	return tasks, nil
@@ -162,7 +167,9 @@ func (t *tableState) report(r *run, rows int64, chunkDone bool) {
 		t.left--
 	}
 	if r.o.Progress != nil {
-		r.o.Progress(capture.Progress{Table: t.ID, Rows: t.rows, Estimated: t.Estimated, Done: t.left == 0})
+		r.o.Progress(capture.Progress{
+			Table: t.ID, Rows: t.rows, Estimated: t.Estimated, Blocks: t.chunks, BlocksDone: t.chunks - t.left, Done: t.left == 0,
+		})
 	}
 }
 

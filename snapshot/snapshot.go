@@ -24,12 +24,16 @@ import (
 type Querier interface {
 	// Tables fixes the state that is read, and lists the tables in the order they are read in.
 	Tables(ctx context.Context) ([]Table, error)
-	// Chunks divides a table into at most n parts that together hold each row once; at least one, in order.
+	// Chunks divides a table into parts that together hold each row once; at least one, in order. There are n of them, or
+	// more where the table is large, or fewer where it is too small for n.
 	Chunks(ctx context.Context, t Table, n int) ([]Chunk, error)
 	// Session opens a session on that state.
 	Session(ctx context.Context) (Session, error)
-	// Position is what batches end at: while the snapshot runs, and once it is completed. Resuming at the first repeats the
-	// snapshot, resuming at the second begins the stream. It is called only after Tables.
+	// Finished tells that every row of c has been handed out: a position from now on may say so. It is called only after
+	// Tables, by the goroutine that calls Position.
+	Finished(c Chunk)
+	// Position is what batches end at: while the snapshot runs, and once it is completed. Resuming at the first reads what
+	// is not finished again, resuming at the second begins the stream. It is called only after Tables.
 	Position(completed bool) change.Position
 	Close(ctx context.Context) error
 }
@@ -44,7 +48,8 @@ type Session interface {
 // Table is a table to be read.
 type Table struct {
 	*schema.Table
-	Estimated int64 // rows; -1 when unknown
+	Estimated  int64 // rows; -1 when unknown
+	Multiplier int   // of this table, instead of Options.Multiplier; 0 for none
 }
 
 // Chunk is a part of a table.
@@ -56,8 +61,8 @@ type Chunk struct {
 
 // Options say how a snapshot is read.
 type Options struct {
-	// Threads is the number of sessions. With more than one, tables are divided into Threads*Multiplier chunks, or into
-	// none with WholeTables; there is no order between chunks then.
+	// Threads is the number of sessions. Tables are divided into at least Threads*Multiplier chunks, or into none with
+	// WholeTables. With one session chunks are read in order, with more there is no order between them.
 	Threads     int
 	Multiplier  int
 	WholeTables bool
@@ -82,10 +87,10 @@ func (o *Options) ensureDefaults() {
 	}
 }
 
-// parts is how many chunks a table is divided into.
-func (o *Options) parts() int {
-	if o.WholeTables {
-		return 1
+// parts is how many chunks a table is divided into at least.
+func (o *Options) parts(t Table) int {
+	if t.Multiplier > 0 {
+		return o.Threads * t.Multiplier
 	}
 	return o.Threads * o.Multiplier
 }

@@ -45,8 +45,7 @@ func connectorKeys() []config.Key {
 		{
 			Name: "provide.transaction.metadata", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low,
 			Display: "Store transaction metadata information in a dedicated topic.", Width: config.WidthShort,
-			Doc:   "Emits the beginning and end of each transaction, and counts its events.",
-			Later: "transaction metadata",
+			Doc: "Emits the beginning and end of each transaction, and counts its events.",
 		},
 		{
 			Name: "snapshot.delay.ms", Type: config.Long, Default: "0", HasDefault: true, Importance: config.Low,
@@ -76,13 +75,13 @@ func connectorKeys() []config.Key {
 		{
 			Name: "snapshot.max.threads", Type: config.Int, Default: "1", HasDefault: true, Importance: config.Medium,
 			Display: "Snapshot maximum threads", Width: config.WidthShort,
-			Doc:   "Connections that read the snapshot.",
+			Doc:   "Connections that read the snapshot, several blocks of one table at once.",
 			Check: positive,
 		},
 		{
 			Name: "snapshot.max.threads.multiplier", Type: config.Int, Default: "1", HasDefault: true, Importance: config.Medium,
 			Display: "Snapshot maximum thread multiplier", Width: config.WidthShort,
-			Doc:   "Chunks per connection that a table is divided into.",
+			Doc:   "Chunks per connection that a table is divided into at least; large tables are divided into blocks of 64 MB.",
 			Check: positive,
 		},
 		{
@@ -361,14 +360,12 @@ func connectorKeys() []config.Key {
 			Display: "Include Logical Decoding Message Prefixes", Width: config.WidthLong,
 			Doc:   "Regular expressions of the prefixes of logical messages to emit.",
 			Check: checkRegexps,
-			Later: "logical messages",
 		},
 		{
 			Name: "message.prefix.exclude.list", Type: config.List, Importance: config.Medium,
 			Display: "Exclude Logical Decoding Message Prefixes", Width: config.WidthLong,
 			Doc:   "Regular expressions of the prefixes of logical messages not to emit.",
 			Check: exclusive("message.prefix.include.list"),
-			Later: "logical messages",
 		},
 		{
 			Name: "publish.via.partition.root", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium,

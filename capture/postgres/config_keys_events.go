@@ -34,13 +34,11 @@ func eventKeys() []config.Key {
 			Display: "Connector heartbeat interval (milli-seconds)", Width: config.WidthMedium,
 			Doc:   "Milliseconds between two heartbeats; 0 is none.",
 			Check: nonNegative,
-			Later: "heartbeats",
 		},
 		{
 			Name: "heartbeat.topics.prefix", Type: config.String, Default: "__debezium-heartbeat", HasDefault: true, Importance: config.Low,
 			Display: "A prefix used for naming of heartbeat topics", Width: config.WidthMedium,
-			Doc:   "Former name of topic.heartbeat.prefix.",
-			Later: "heartbeats",
+			Doc: "Former name of topic.heartbeat.prefix.",
 		},
 		{
 			Name: "signal.data.collection", Type: config.List, Importance: config.Medium,
@@ -70,15 +68,13 @@ func eventKeys() []config.Key {
 		{
 			Name: "notification.enabled.channels", Type: config.List, Importance: config.Medium,
 			Display: "Enabled notification channels names", Width: config.WidthLong,
-			Doc:   "Channels that notifications go to.",
-			Later: "notifications",
+			Doc: "Channels that notifications go to.",
 		},
 		{
 			Name: "notification.sink.topic.name", Type: config.String, Importance: config.High,
 			Display: "Notification topic name", Width: config.WidthLong,
 			Doc:   "Topic that notifications go to.",
 			Check: checkNotificationTopic, CheckAbsent: true,
-			Later: "notifications",
 		},
 		{
 			Name: "transaction.metadata.factory", Type: config.Class, Default: "io.debezium.pipeline.txmetadata.DefaultTransactionMetadataFactory", HasDefault: true, Importance: config.Low,
@@ -200,8 +196,7 @@ func eventKeys() []config.Key {
 		{
 			Name: "heartbeat.action.query", Type: config.String, Importance: config.Low,
 			Display: "An optional query to execute with every heartbeat", Width: config.WidthMedium,
-			Doc:   "Statement to run with each heartbeat.",
-			Later: "heartbeats",
+			Doc: "Statement to run with each heartbeat.",
 		},
 		{
 			Name: "include.unknown.datatypes", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium,

@@ -26,19 +26,16 @@ func unlistedKeys() []config.Key {
 			Name: "topic.transaction", Type: config.String, Default: "transaction", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Last part of the topic of transaction metadata.",
-			Later:    "transaction metadata",
 		},
 		{
 			Name: "topic.heartbeat.prefix", Type: config.String, Default: "__debezium-heartbeat", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "First part of the topic of heartbeats.",
-			Later:    "heartbeats",
 		},
 		{
 			Name: "topic.heartbeat.name", Type: config.String, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Whole name of the topic of heartbeats.",
-			Later:    "heartbeats",
 		},
 		{
 			Name: "topic.regex", Type: config.String, Importance: config.Low,
@@ -200,9 +197,8 @@ func unlistedKeys() []config.Key {
 		{
 			Name: "snapshot.max.threads.multiplier.<schema>.<table>", Type: config.Int, Importance: config.Low,
 			Unlisted: true,
-			Doc:      "Chunks per connection that this table is divided into.",
+			Doc:      "Chunks per connection that this table is divided into, at least.",
 			Pattern:  regexp.MustCompile(`^snapshot\.max\.threads\.multiplier\..+$`), Check: positive,
-			Later: "chunks of single tables; set snapshot.max.threads.multiplier for all",
 		},
 		{
 			Name: "snapshot.select.statement.overrides.<schema>.<table>", Type: config.String, Importance: config.Low,

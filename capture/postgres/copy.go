@@ -29,10 +29,12 @@ type copier struct {
 
 	anchor *pgconn.PgConn // connection of the first transaction; the first session takes it over
 	holder *pgconn.PgConn // replication connection of a temporary slot, nil for none
-	// exported is the snapshot that further sessions import.
-	exported string
-	position position // of the snapshot; its text is made by Position
-	tables   map[*schema.Table]*copyTable
+	// exported is the snapshot that further sessions import, seen what pg_current_snapshot tells of it: "" where every
+	// statement sees a state of its own.
+	exported, seen string
+	position       position // of the snapshot; its text is made by Position
+	tables         map[*schema.Table]*copyTable
+	block          int64 // bytes of a block, with what is stored out of line
 }
 
 var _ snapshot.Querier = (*copier)(nil)
@@ -44,13 +46,15 @@ type copyTable struct {
 	// inherited says that other tables inherit from it: their rows are rows of it, as a plain SELECT sees it.
 	inherited bool
 	file      string // the relation's file when the snapshot was taken, "" for none
+	// pages is the size of that file, bytes that of the whole table; 0 where rows are not in a file of the table's own.
+	pages, bytes int64
 	// override is the statement to read instead of the table, "" for none.
 	override string
 }
 
 // newCopier makes the Querier of one snapshot. It connects when Tables is called.
 func newCopier(c dialer, types *Registry, state snapshotState, log *slog.Logger) *copier {
-	return &copier{c: c, types: types, state: state, log: log, tables: map[*schema.Table]*copyTable{}}
+	return &copier{c: c, types: types, state: state, log: log, tables: map[*schema.Table]*copyTable{}, block: blockBytes}
 }
 
 // Tables begins the transaction of the snapshot, and lists the captured tables that are part of it.
@@ -75,61 +79,13 @@ func (q *copier) Tables(ctx context.Context) ([]snapshot.Table, error) {
 		if t.Partitioned {
 			estimated = -1 // the planner's figure is that of the partitions, and often old
 		}
-		out = append(out, snapshot.Table{Table: r.table, Estimated: max(estimated, -1)})
+		out = append(out, snapshot.Table{Table: r.table, Estimated: max(estimated, -1), Multiplier: q.c.o.SnapshotMultipliers[t.ID.String()]})
 	}
 	orderTables(out, q.c.o.SnapshotOrder)
 	if err := q.lock(ctx, out); err != nil {
 		return nil, err
 	}
 	return out, q.readFiles(ctx, byOID)
-}
-
-// readFiles fills in what COPY has to know of the tables' storage.
-func (q *copier) readFiles(ctx context.Context, byOID map[uint32]*copyTable) error {
-	rows, err := query(ctx, q.anchor, `SELECT oid, relhassubclass, nullif(relfilenode, 0) FROM pg_class WHERE relkind IN ('r', 'p')`)
-	if err != nil {
-		return wrapError("read the storage of", "the captured tables", err)
-	}
-	for _, r := range rows {
-		oid, err := parseOID(r[0])
-		if err != nil {
-			return err
-		}
-		if t := byOID[oid]; t != nil {
-			t.inherited, t.file = isTrue(r[1]), string(r[2])
-		}
-	}
-	return nil
-}
-
-// Chunks divides a table by the pages of its file. Rows are found by their place, so a chunk costs what it holds. A table
-// that is made of others is not divided: each has its own file.
-func (q *copier) Chunks(ctx context.Context, t snapshot.Table, n int) ([]snapshot.Chunk, error) {
-	ct := q.tables[t.Table]
-	if ct.Partitioned || ct.inherited || ct.override != "" {
-		return []snapshot.Chunk{{Table: t.Table}}, nil
-	}
-	rows, err := query(ctx, q.anchor, `SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint`, strconv.FormatUint(uint64(ct.OID), 10))
-	if err != nil {
-		return nil, wrapError("read the size of table", strconv.Quote(t.ID.String()), err)
-	}
-	pages, err := strconv.ParseInt(string(rows[0][0]), 10, 64)
-	if err != nil {
-		return nil, fmt.Errorf("read the size of table %q: %w", t.ID, err)
-	}
-	parts := max(1, min(int64(n), pages))
-	chunks := make([]snapshot.Chunk, parts)
-	for i := range parts {
-		var where []string
-		if i > 0 {
-			where = append(where, fmt.Sprintf("ctid >= '(%d,0)'", pages*i/parts))
-		}
-		if i < parts-1 { // pages that come now hold nothing that the snapshot sees, yet the last part is open
-			where = append(where, fmt.Sprintf("ctid < '(%d,0)'", pages*(i+1)/parts))
-		}
-		chunks[i] = snapshot.Chunk{Table: t.Table, Part: strings.Join(where, " AND ")}
-	}
-	return chunks, nil
 }
 
 // Session opens a session. The first one takes over the connection that listed the tables.
@@ -165,59 +121,8 @@ func (q *copier) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// copySession reads chunks on one connection. It belongs to one goroutine.
-type copySession struct {
-	q      *copier
-	conn   *pgconn.PgConn
-	source change.Row // the source block that the rows of the current batch share
-	// unescaped is where a value with escapes is written out; reused.
-	unescaped []byte
-	warned    map[*relationColumn]bool
-}
-
-// Read copies the rows of a chunk.
-func (s *copySession) Read(ctx context.Context, c snapshot.Chunk, rows *snapshot.Rows) error {
-	t := s.q.tables[c.Table]
-	if t.override != "" { // the operator's statement may name tables without their schema
-		if err := exec(ctx, s.conn, `SET LOCAL search_path = "$user", public`); err != nil {
-			return wrapError("set search_path on", s.q.c.subject(), err)
-		}
-	}
-	n := 0
-	_, err := s.conn.CopyTo(ctx, rowWriter(func(line []byte) error {
-		n++
-		return s.add(ctx, t, line, rows)
-	}), copySQL(t, c.Part))
-	if err != nil {
-		return wrapError("copy table", strconv.Quote(t.ID.String()), err)
-	}
-	if n == 0 {
-		return s.checkRewritten(ctx, t)
-	}
-	return nil
-}
-
-// checkRewritten is an error where a table without rows was rewritten since the snapshot was taken: an ALTER TABLE that
-// changes a type leaves it empty to older snapshots, and its rows would be lost (I5). COPY holds a lock on the table by now.
-func (s *copySession) checkRewritten(ctx context.Context, t *copyTable) error {
-	if t.file == "" {
-		return nil
-	}
-	rows, err := query(ctx, s.conn, `SELECT pg_relation_filenode($1::oid)`, strconv.FormatUint(uint64(t.OID), 10))
-	if err != nil {
-		return wrapError("read the storage of table", strconv.Quote(t.ID.String()), err)
-	}
-	if string(rows[0][0]) == t.file {
-		return nil
-	}
-	return &Error{
-		Op: "copy table", Subject: strconv.Quote(t.ID.String()), Err: errors.New("it was rewritten after the snapshot was taken, which hides its rows"),
-		Hint: "the snapshot is taken again by itself; set snapshot.locking.mode=shared to keep tables as they are meanwhile",
-	}
-}
-
-// Close ends the transaction with the connection.
-func (s *copySession) Close(ctx context.Context) error { return s.conn.Close(ctx) }
+// Finished is no part of positions: a snapshot that was interrupted is repeated as a whole.
+func (q *copier) Finished(snapshot.Chunk) {}
 
 // rowWriter takes the messages of COPY: the server sends one for each row.
 type rowWriter func(line []byte) error

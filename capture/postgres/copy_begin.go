@@ -58,11 +58,11 @@ func (q *copier) begin(ctx context.Context) error {
 	if q.c.o.SnapshotThreads == 1 {
 		return nil
 	}
-	rows, err := query(ctx, conn, `SELECT pg_export_snapshot()`)
+	rows, err := query(ctx, conn, `SELECT pg_export_snapshot(), pg_current_snapshot()`)
 	if err != nil {
 		return wrapError("export the snapshot of", q.c.subject(), err)
 	}
-	q.exported = string(rows[0][0])
+	q.exported, q.seen = string(rows[0][0]), string(rows[0][1])
 	return nil
 }
 
@@ -132,12 +132,28 @@ func (q *copier) importing(ctx context.Context) (*pgconn.PgConn, error) {
 	return conn, nil
 }
 
-// importInto begins a transaction that sees the exported snapshot. It fails where the snapshot is no longer there, so a
-// session can never see another state.
+// importInto begins a transaction that sees the exported snapshot. It fails where the snapshot is no longer there, and
+// where the transaction does not see what the first one sees: a session can never read another state.
 func (q *copier) importInto(ctx context.Context, conn *pgconn.PgConn) error {
 	sql := "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT " + quoteLiteral(q.exported) +
 		"; SET LOCAL statement_timeout = 0"
-	return wrapError("import snapshot "+strconv.Quote(q.exported)+" on", q.c.subject(), exec(ctx, conn, sql))
+	op := "import snapshot " + strconv.Quote(q.exported) + " on"
+	if err := exec(ctx, conn, sql); err != nil {
+		return wrapError(op, q.c.subject(), err)
+	}
+	rows, err := query(ctx, conn, `SELECT pg_current_snapshot()`)
+	if err != nil {
+		return wrapError(op, q.c.subject(), err)
+	}
+	seen := string(rows[0][0])
+	if q.seen == "" {
+		q.seen = seen
+	}
+	if seen != q.seen {
+		return permanentf(op, q.c.subject(), "connect to the server directly, without a pooler or a balancer in between, or set snapshot.max.threads=1",
+			"the connection sees the snapshot %s, and the first one saw %s", seen, q.seen)
+	}
+	return nil
 }
 
 // lock keeps the structure of the tables as it is until the snapshot is over, where snapshot.locking.mode asks for it.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"freshet/change"
+	"freshet/schema"
 )
 
 // decoder makes changes of pgoutput messages and keeps the position. One goroutine owns it. For a row it allocates
@@ -27,6 +28,8 @@ type decoder struct {
 	// taken is the part of a transaction that was handed over before the restart, see position. Zero when there is none.
 	taken  takenPart
 	source sourceCache
+	// messages is the table of logical messages; nil before the first.
+	messages *schema.Table
 
 	// failures counts values that could not be converted and became null.
 	failures int64
@@ -81,9 +84,13 @@ func (d *decoder) message(ctx context.Context, b *change.Batch, at lsn, data []b
 	var err error
 	switch kind {
 	case msgBegin:
-		d.begin(parseBegin(c))
+		if m := parseBegin(c); c.err == nil {
+			d.begin(b, m)
+		}
 	case msgCommit:
-		d.commit(parseCommit(c))
+		if m := parseCommit(c); c.err == nil {
+			d.commit(b, m)
+		}
 	case msgOrigin:
 		m := parseOrigin(c)
 		d.tx.origin, d.tx.originLSN = m.Name, m.LSN
@@ -97,7 +104,11 @@ func (d *decoder) message(ctx context.Context, b *change.Batch, at lsn, data []b
 		if oids := parseTruncate(c); c.err == nil {
 			err = d.truncate(b, at, oids)
 		}
-	case msgType, msgMessage:
+	case msgMessage:
+		if m := parseMessage(c); c.err == nil {
+			d.logical(b, at, m)
+		}
+	case msgType:
 		return nil
 	default:
 		err = malformed("it was not asked for")
@@ -128,19 +139,40 @@ func (d *decoder) failed(kind byte, at lsn, err error) error {
 
 // begin opens a transaction. A transaction that was taken in part is the first to come again; where another one comes,
 // the server has already been told of its end.
-func (d *decoder) begin(m beginMessage) {
+func (d *decoder) begin(b *change.Batch, m beginMessage) {
 	d.tx = transaction{open: true, beginMessage: m}
 	if d.taken.xid != m.XID {
 		d.taken = takenPart{}
 	}
+	d.boundary(b, change.TxBegin, m.Final)
+}
+
+// boundary tells of an end of the transaction, for transaction metadata.
+func (d *decoder) boundary(b *change.Batch, op change.Op, at lsn) {
+	if d.o.TxMetadata {
+		b.Changes = append(b.Changes, change.Change{Op: op, SourceMicros: d.tx.Micros, Transaction: d.transactionID(b, at)})
+	}
+}
+
+// transactionID is the id that transaction metadata gives a record: the transaction and the place of the record.
+func (d *decoder) transactionID(b *change.Batch, at lsn) change.Value {
+	m := len(b.Arena)
+	b.Arena = append(strconv.AppendUint(b.Arena, uint64(d.tx.XID), 10), ':')
+	b.Arena = strconv.AppendUint(b.Arena, uint64(at), 10)
+	return b.TextFrom(m)
 }
 
 // commit closes the transaction and moves the position behind it.
-func (d *decoder) commit(m commitMessage) {
+func (d *decoder) commit(b *change.Batch, m commitMessage) {
+	message := d.pos.Message
+	if message < m.End {
+		message = 0 // the server does not send it again
+	}
 	d.pos = position{
 		LSN: m.End, Proc: m.End, Commit: m.End, Type: typeCommit,
-		TxID: int64(d.tx.XID), Micros: m.Micros, Xmin: d.pos.Xmin,
+		TxID: int64(d.tx.XID), Micros: m.Micros, Xmin: d.pos.Xmin, Message: message,
 	}
+	d.boundary(b, change.TxEnd, m.End)
 	d.taken = takenPart{}
 	d.tx.open = false
 }
@@ -326,6 +358,9 @@ func (d *decoder) emit(b *change.Batch, ch change.Change, at lsn) {
 		c.row = d.sourceRow(b, at)
 	}
 	ch.Source = c.row
+	if d.o.TxMetadata {
+		ch.Transaction = d.transactionID(b, at)
+	}
 	b.Changes = append(b.Changes, ch)
 	*c = sourceCache{row: ch.Source, batch: b, seq: len(b.Changes), lsn: at, xid: d.tx.XID}
 }

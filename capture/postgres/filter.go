@@ -74,6 +74,7 @@ func (o *options) parsePatterns(v config.Values) error {
 		"table.include.list": &o.TableInclude, "table.exclude.list": &o.TableExclude,
 		"column.include.list": &o.ColumnInclude, "column.exclude.list": &o.ColumnExclude,
 		"snapshot.include.collection.list": &o.SnapshotInclude,
+		"message.prefix.include.list":      &o.MessageInclude, "message.prefix.exclude.list": &o.MessageExclude,
 	} {
 		for _, expr := range v.List(name) {
 			re, err := compileFilter(expr)

@@ -27,6 +27,8 @@ type options struct {
 	SkippedOps      string    // the operations c, u, d, t that are not emitted
 	SkippedOpsGiven bool      // whether skipped.operations was set: a created publication then has a publish clause
 	MaxBatchSize    int       // changes in a batch
+	TxMetadata      bool      // provide.transaction.metadata
+	HeartbeatQuery  string    // heartbeat.action.query, "" for none
 	KeyRules        []keyRule // message.key.columns
 }
 
@@ -67,10 +69,11 @@ type snapshotting struct {
 	SnapshotOnDataError bool   // flag of configuration_based: snapshot again where the position is gone
 	StartStream         bool   // flag of configuration_based
 	SnapshotThreads     int
-	SnapshotMultiplier  int    // chunks of a table per thread
-	LegacyThreads       bool   // one table per thread instead of chunks
-	SnapshotIsolation   string // serializable, repeatable_read, read_committed, read_uncommitted
-	SnapshotLock        bool   // snapshot.locking.mode=shared
+	SnapshotMultiplier  int            // chunks of a table per thread at least
+	SnapshotMultipliers map[string]int // the same for single tables, by schema.table
+	LegacyThreads       bool           // one table per thread instead of chunks
+	SnapshotIsolation   string         // serializable, repeatable_read, read_committed, read_uncommitted
+	SnapshotLock        bool           // snapshot.locking.mode=shared
 	SnapshotLockTimeout time.Duration
 	SnapshotDelay       time.Duration
 	StreamingDelay      time.Duration
@@ -86,6 +89,8 @@ type filters struct {
 	TableInclude, TableExclude   []*regexp.Regexp
 	ColumnInclude, ColumnExclude []*regexp.Regexp
 	SnapshotInclude              []*regexp.Regexp
+	MessageInclude               []*regexp.Regexp // against the prefixes of logical messages
+	MessageExclude               []*regexp.Regexp
 	IgnoreBuiltin                bool
 }
 
@@ -124,6 +129,8 @@ func parseOptions(v config.Values) (options, error) {
 		SkippedOps:      skippedOperations(v.List("skipped.operations")),
 		SkippedOpsGiven: v.Has("skipped.operations"),
 		MaxBatchSize:    int(v.Int("max.batch.size")),
+		TxMetadata:      v.Bool("provide.transaction.metadata"),
+		HeartbeatQuery:  v.Get("heartbeat.action.query"),
 	}
 	return o, o.parsePatterns(v)
 }
@@ -171,6 +178,7 @@ func parseSnapshotting(v config.Values) snapshotting {
 		StartStream:         v.Bool(flag + "start.stream"),
 		SnapshotThreads:     int(v.Int("snapshot.max.threads")),
 		SnapshotMultiplier:  int(v.Int("snapshot.max.threads.multiplier")),
+		SnapshotMultipliers: parseMultipliers(v),
 		LegacyThreads:       v.Bool("legacy.snapshot.max.threads"),
 		SnapshotIsolation:   v.Get("snapshot.isolation.mode"),
 		SnapshotLock:        v.Get("snapshot.locking.mode") == "shared",
@@ -201,6 +209,17 @@ func parseTypeOptions(v config.Values) TypeOptions {
 		MoneyDigits:    int(v.Int("money.fraction.digits")),
 		Placeholder:    placeholder,
 	}
+}
+
+// parseMultipliers collects snapshot.max.threads.multiplier.<schema>.<table>.
+func parseMultipliers(v config.Values) map[string]int {
+	out := map[string]int{}
+	for name := range v.Raw() {
+		if table, ok := strings.CutPrefix(name, "snapshot.max.threads.multiplier."); ok {
+			out[table] = int(v.Int(name))
+		}
+	}
+	return out
 }
 
 func parseSelects(v config.Values) map[string]string {

@@ -120,6 +120,7 @@ func TestDecoderOverMessages(t *testing.T) {
 		`u t {id=3} was {id=3} {id=3 v=text n=0096 at=2026-01-01T00:00:00.000000Z} -> {id=3 v=text n=00fa at=2026-01-01T00:00:00.000000Z} | [null,"120"] 7 120 null upstream 77`,
 		`d t {id=3} {id=3 v=null n=null at=null} | [null,"130"] 7 130 null upstream 77`,
 		`t t  | [null,"140"] 7 140 null upstream 77`,
+		`m  {prefix=prefix} -> {prefix=prefix content=78} | [null,"150"] 7 150 null upstream 77`,
 	}, got, src)
 	require.Equal(t, `{"lsn_proc":160,"messageType":"COMMIT","lsn_commit":160,"lsn":160,"txId":7,"ts_usec":946684800000000}`, string(d.pos.Position()))
 	require.Equal(t, b.Changes[0].Source, b.Changes[1].Source, "rows that share an LSN share their source row")

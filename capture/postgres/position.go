@@ -58,6 +58,9 @@ type position struct {
 	TxID   int64  // 0 when unknown
 	Micros int64  // ts_usec
 	Xmin   int64  // 0 when not read
+	// Message is lsn_message: the last logical message taken that belongs to no transaction, 0 for none since then. It may
+	// lie behind Proc in the log: rows come with the commit of their transaction. The recorded offsets do not have it.
+	Message lsn
 	// Floor is lsn_floor, a member of ours: all that commits before it was taken, where neither Proc nor Commit say so. A
 	// transaction may have written before a place up to which everything was taken: a keep-alive's, or the snapshot's.
 	Floor lsn
@@ -84,7 +87,7 @@ func (p position) start() lsn {
 // inTransaction says whether the position lies behind a row and before the commit of its transaction.
 func (p position) inTransaction() bool {
 	switch p.Type {
-	case typeInsert, typeUpdate, typeDelete, typeTruncate, "MESSAGE":
+	case typeInsert, typeUpdate, typeDelete, typeTruncate, typeMessage:
 		return p.Proc != 0 && p.TxID != 0
 	}
 	return false
@@ -111,6 +114,7 @@ func (p position) Position() change.Position {
 	number("lsn_commit", int64(p.Commit))
 	number("lsn_floor", int64(p.Floor))
 	number("lsn_events_processed", int64(p.Events))
+	number("lsn_message", int64(p.Message))
 	number("lsn", int64(p.LSN))
 	number("txId", p.TxID)
 	number("xmin", p.Xmin)
@@ -135,6 +139,7 @@ func parsePosition(text change.Position) (position, error) {
 		Floor     *int64          `json:"lsn_floor"`
 		Type      *string         `json:"messageType"`
 		Events    *int64          `json:"lsn_events_processed"`
+		Message   *int64          `json:"lsn_message"`
 		TxID      *int64          `json:"txId"`
 		Micros    *int64          `json:"ts_usec"`
 		Xmin      *int64          `json:"xmin"`
@@ -147,8 +152,8 @@ func parsePosition(text change.Position) (position, error) {
 	}
 	p := position{
 		LSN: lsn(value(m.LSN)), Proc: lsn(value(m.Proc)), Commit: lsn(value(m.Commit)), Type: value(m.Type),
-		Floor: lsn(value(m.Floor)), Events: int(value(m.Events)), TxID: value(m.TxID), Micros: value(m.Micros), Xmin: value(m.Xmin),
-		Last: value(m.Last), Completed: value(m.Completed),
+		Events: int(value(m.Events)), TxID: value(m.TxID), Micros: value(m.Micros), Xmin: value(m.Xmin),
+		Last: value(m.Last), Completed: value(m.Completed), Message: lsn(value(m.Message)), Floor: lsn(value(m.Floor)),
 	}
 	// Older versions wrote true or "true".
 	switch s := strings.ToUpper(strings.Trim(string(m.Snapshot), `"`)); s {
@@ -174,7 +179,7 @@ func parsePosition(text change.Position) (position, error) {
 
 func isMessageType(s string) bool {
 	switch s {
-	case typeInsert, typeUpdate, typeDelete, typeTruncate, typeCommit, "BEGIN", "MESSAGE", "RELATION", "TYPE", "ORIGIN", "NOOP":
+	case typeInsert, typeUpdate, typeDelete, typeTruncate, typeCommit, typeMessage, "BEGIN", "RELATION", "TYPE", "ORIGIN", "NOOP":
 		return true
 	}
 	return false

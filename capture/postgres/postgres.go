@@ -46,7 +46,8 @@ func (c *Connector) Describe() capture.Description {
 			Version: Version,
 			Def:     c.def,
 		},
-		Source: sourceBlock(),
+		Source:   sourceBlock(),
+		Messages: messageBlock(),
 	}
 }
 

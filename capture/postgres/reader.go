@@ -23,6 +23,9 @@ type Reader struct {
 	log  *slog.Logger
 	conn dialer
 	side side // used by the stream's goroutine, and by Close after it
+
+	beating sync.Mutex // guards beats
+	beats   side       // used by Beat, and by Close after it
 	// from is where to begin.
 	from  position
 	types *Registry
@@ -46,7 +49,7 @@ var (
 
 func newReader(o *options, log *slog.Logger, c dialer, types *Registry, from position) *Reader {
 	return &Reader{
-		o: o, log: log, conn: c, side: side{dialer: c}, from: from, types: types,
+		o: o, log: log, conn: c, side: side{dialer: c}, beats: side{dialer: c}, from: from, types: types,
 		shared: shared{
 			out: make(chan parcel, 1), free: make(chan *change.Batch, 1),
 			stop: make(chan struct{}), done: make(chan struct{}),
@@ -156,7 +159,9 @@ func (r *Reader) close(ctx context.Context) error {
 	if streaming && r.o.SlotDropOnStop {
 		errs = append(errs, r.dropOnStop(ctx))
 	}
-	return errors.Join(append(errs, r.side.close(ctx))...)
+	r.beating.Lock()
+	defer r.beating.Unlock()
+	return errors.Join(append(errs, r.side.close(ctx), r.beats.close(ctx))...)
 }
 
 // dropOnStop drops the slot after an orderly stop. A stop after an error, or with changes that are not durable yet, keeps

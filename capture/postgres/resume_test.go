@@ -272,6 +272,22 @@ func TestXminIsReadWhenAskedFor(t *testing.T) {
 	require.Contains(t, string(s.end), `"xmin":`)
 }
 
+// A message that belongs to no transaction comes at its place in the log, before rows that lie before it there.
+func TestResumeAtLogicalMessages(t *testing.T) {
+	f := newFixture(t)
+	f.Exec(t, `create table a(id int primary key)`)
+	f.streaming().close()
+	x, y := sqlConn{t, f.Connect(t)}, sqlConn{t, f.Connect(t)}
+	x.run(`begin; insert into a values (1)`)
+	y.run(`select pg_logical_emit_message(false, 'now', 'm1')`)
+	x.run(`select pg_logical_emit_message(true, 'later', 'm2'); insert into a values (2); select pg_logical_emit_message(false, 'now', 'm3')`)
+	y.run(`select pg_logical_emit_message(false, 'now', 'm4'), pg_logical_emit_message(false, 'freshet', 'internal'), pg_logical_emit_message(false, 'hidden', 'h')`)
+	x.run(`insert into a values (3); commit`)
+	y.run(`begin; select pg_logical_emit_message(true, 'later', 'gone'), pg_logical_emit_message(false, 'now', 'm5'); rollback`)
+	y.run(`insert into a values (4)`)
+	resumeEverywhere(t, f.with("message.prefix.exclude.list", "hid.*"), 9)
+}
+
 // A transaction may write its first row before a place up to which everything was confirmed: a keep-alive's, or the
 // snapshot's. A position inside of it still says that all before that place was taken (R5), and the slot can go on there.
 func Test_keep_alive_confirms_past_an_open_transaction(t *testing.T) {
@@ -284,7 +300,7 @@ func Test_keep_alive_confirms_past_an_open_transaction(t *testing.T) {
 	require.NoError(t, err)
 	moved := position{}
 	for moved.start() <= written {
-		f.Exec(t, `select pg_logical_emit_message(false, 'of no', 'concern')`) // no transaction, so no commit comes of it
+		f.Exec(t, `begin; create table gone(id int); rollback`) // the log grows, and no commit comes of it
 		events, at := s.next()
 		require.Empty(t, events)
 		s.commit(at)

@@ -215,7 +215,7 @@ func (r *Reader) startReplication(ctx context.Context) (*pgconn.PgConn, *wire, e
 		}
 		err = pglogrepl.StartReplication(ctx, pg, schema.QuoteName(r.o.SlotName), pglogrepl.LSN(r.from.start()),
 			pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication, PluginArgs: []string{
-				"proto_version '1'", "publication_names " + quoteLiteral(schema.QuoteName(r.o.Publication)),
+				"proto_version '1'", "publication_names " + quoteLiteral(schema.QuoteName(r.o.Publication)), "messages 'true'",
 			}})
 		if err == nil {
 			r.log.Info("streaming", "slot", r.o.SlotName, "publication", r.o.Publication, "from", r.from.start().String())

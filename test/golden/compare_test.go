@@ -177,6 +177,7 @@ func readLines(text []byte) []string {
 var offsetMembers = map[string]string{
 	"lsn": "number", "lsn_proc": "number", "lsn_commit": "number", "txId": "number", "ts_usec": "number",
 	"messageType": "string", "snapshot": "string", "snapshot_completed": "bool", "last_snapshot_record": "bool",
+	"transaction_id": "string", "lsn_message": "number",
 }
 
 // offsetsFile is what GET /connectors/{name}/offsets answers.

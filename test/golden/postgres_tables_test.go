@@ -32,18 +32,8 @@ var postgresSkipped = map[string]string{
 	"incremental-snapshot-read-only":         needsSignals,
 
 	"notifications-initial-snapshot": needsNotices,
-	"heartbeat-at-snapshot-end":      needsHeartbeats,
-	"topic-naming":                   needsHeartbeats,
 
-	"subtransactions":                  needsTransaction,
-	"transaction-metadata":             needsTransaction,
-	"transaction-metadata-messages":    needsTransaction,
-	"transaction-metadata-multi-table": needsTransaction,
-	"smt-unwrap-default":               needsTransaction,
-
-	"logical-messages":          needsMessages,
-	"logical-messages-filtered": needsMessages,
-	"smt-decode-message":        needsMessages,
+	"smt-decode-message": needsMessages,
 
 	"column-mask-truncate-hash":    needsMasks,
 	"column-propagate-source-type": needsMasks,

@@ -241,6 +241,10 @@ func checkOffsets(t *testing.T, dir string, got map[string]string) {
 		for _, o := range have.Offsets {
 			require.Contains(t, o.Offset, "lsn", "%s: %s", file, text)
 			for member, v := range o.Offset {
+				if strings.HasPrefix(member, "transaction_data_collection_order_") {
+					require.Equal(t, "number", typeName(v), "%s: the type of %s in %s", file, member, text)
+					continue
+				}
 				require.Equal(t, offsetMembers[member], typeName(v), "%s: the type of %s in %s", file, member, text)
 			}
 		}
