@@ -40,11 +40,11 @@ create function history.key_of(t regclass) returns text[] language sql stable as
 create function history.note() returns trigger language plpgsql security definer as $$
 begin
   if tg_op = 'TRUNCATE' then
-    insert into history.changes(tab, op, key) values (tg_table_schema || '.' || tg_table_name, 't', tg_argv::text[]);
+    insert into history.changes(tab, op, key) values (tg_table_schema || '.' || tg_table_name, 't', coalesce(tg_argv::text[], '{}'));
   else
     insert into history.changes(tab, op, old, new, key) values (tg_table_schema || '.' || tg_table_name,
       case tg_op when 'INSERT' then 'c' when 'UPDATE' then 'u' else 'd' end,
-      case when tg_op <> 'INSERT' then to_jsonb(old) end, case when tg_op <> 'DELETE' then to_jsonb(new) end, tg_argv::text[]);
+      case when tg_op <> 'INSERT' then to_jsonb(old) end, case when tg_op <> 'DELETE' then to_jsonb(new) end, coalesce(tg_argv::text[], '{}'));
   end if;
   return null;
 end $$;

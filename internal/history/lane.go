@@ -5,6 +5,7 @@ package history
 import (
 	"bytes"
 	"strings"
+	"unicode/utf16"
 )
 
 // lane is one topic being judged: what it told so far.
@@ -92,7 +93,7 @@ func (l *lane) tombstone(e *event) {
 // identity judges that topic, key, row, schema names and source block name the same table and row (R15).
 func (l *lane) identity(e *event, names [2]string) {
 	s := &e.source
-	if got := s.Name + "." + s.Schema + "." + s.Table; got != l.topic {
+	if got := s.Name + "." + s.Schema + "." + s.Table; topicName(got) != l.topic {
 		l.violate("R15", e, "the source block names %s", got)
 	}
 	for i, want := range []string{l.topic + ".Key", l.topic + ".Envelope"} {
@@ -270,6 +271,20 @@ func (l *lane) finish() {
 	if l.truth != nil {
 		l.finishTruth()
 	}
+}
+
+// topicName is the name with what Kafka does not allow in topics replaced, as the original does: by UTF-16 units.
+func topicName(name string) string {
+	var out strings.Builder
+	for _, r := range name {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r):
+			out.WriteRune(r)
+		default:
+			out.WriteString("__"[:utf16.RuneLen(r)])
+		}
+	}
+	return out.String()
 }
 
 func (c *Checker) placeholder() string { return `"` + c.o.Placeholder + `"` }

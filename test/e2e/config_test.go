@@ -29,7 +29,7 @@ var mistakes = []struct {
 	{"missing", sourceName, properties{"topic.prefix": ""}, []string{"topic.prefix", "required"}},
 	{"unknown transform", sourceName, properties{"transforms": "t", "transforms.t.type": "com.example.Shout"}, []string{"transforms.t.type", "com.example.Shout"}},
 	{"another plug-in", sourceName, properties{"plugin.name": "wal2json"}, []string{"plugin.name", "wal2json", "pgoutput"}},
-	{"not yet served", sourceName, properties{"heartbeat.interval.ms": "1000"}, []string{"heartbeat.interval.ms"}},
+	{"not yet served", sourceName, properties{"openlineage.integration.enabled": "true"}, []string{"openlineage.integration.enabled"}},
 }
 
 // TestMistakesInFiles: a worker does not start with a file that is wrong, and says which property is.

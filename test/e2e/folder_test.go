@@ -87,6 +87,7 @@ func TestFolderNewer(t *testing.T) {
 func TestFolderOfAnotherProgram(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t)
+	s.unjudged = true
 	require.NoError(t, os.MkdirAll(s.data, 0o700))
 	for _, name := range []string{"CURRENT", "MANIFEST-000001"} {
 		require.NoError(t, os.WriteFile(filepath.Join(s.data, name), []byte("something else\n"), 0o600))

@@ -71,6 +71,7 @@ func TestGap(t *testing.T) {
 				slot := "e2e_" + source.Database
 				source.Exec(t, itemsDDL)
 				s := pair(t, source, target)
+				s.gaps = true
 				s.connectors[sourceName] = s.connectors[sourceName].with(properties{"snapshot.mode": mode})
 				w := s.start(t)
 				w.streaming(t, source)
@@ -109,6 +110,7 @@ func TestGapSnapshotsAgain(t *testing.T) {
 				source, target := gapServers(t, g.settings)
 				source.Exec(t, itemsDDL+"insert into items values (1, 0, 'snapshot')")
 				s := pair(t, source, target)
+				s.gaps = true
 				s.connectors[sourceName] = s.connectors[sourceName].with(properties{"snapshot.mode": mode})
 				w := s.start(t)
 				w.streaming(t, source)

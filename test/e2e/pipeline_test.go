@@ -43,7 +43,7 @@ func sourceConfig(s *testdb.Server) properties {
 		"connector.class": "io.debezium.connector.postgresql.PostgresConnector", "topic.prefix": "e2e", "plugin.name": "pgoutput",
 		"database.hostname": s.Host, "database.port": strconv.Itoa(s.Port), "database.user": s.User,
 		"database.password": s.Password, "database.dbname": s.Database,
-		"slot.name": "e2e_" + s.Database, "publication.name": "e2e", "publication.autocreate.mode": "filtered",
+		"slot.name": "e2e_" + s.Database, "publication.name": "e2e", "publication.autocreate.mode": "filtered", "schema.exclude.list": "history",
 		"slot.retry.delay.ms": "100", "status.update.interval.ms": "100", "retriable.restart.connector.wait.ms": "100",
 	}
 }
@@ -68,6 +68,7 @@ func pair(t *testing.T, source, target *testdb.Server) *setup {
 	t.Helper()
 	s := newSetup(t)
 	s.connectors[sourceName], s.connectors[sinkName] = sourceConfig(source), sinkConfig(target)
+	s.journal(t, source)
 	return s
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"freshet/connect"
+	"freshet/internal/testdb"
 )
 
 // properties are those of a connector or of the worker.
@@ -38,11 +39,16 @@ type setup struct {
 	data       string
 	worker     properties // of worker.properties, besides data.dir and listeners
 	connectors map[string]properties
+	source     *testdb.Server // whose journal judges the topics; nil for none
+	gaps       bool           // the test loses changes on purpose
+	unjudged   bool           // the topics are none of changes
 }
 
 func newSetup(t *testing.T) *setup {
 	t.Helper()
-	return &setup{data: filepath.Join(t.TempDir(), "data"), connectors: map[string]properties{}}
+	s := &setup{data: filepath.Join(t.TempDir(), "data"), connectors: map[string]properties{}}
+	t.Cleanup(func() { s.judge(t) })
+	return s
 }
 
 // files writes the files anew.
