@@ -56,6 +56,8 @@ type Env struct {
 	Progress func(Progress)
 	// Notify, if not nil, publishes what happens to snapshots. It does not block, and may be called by several goroutines.
 	Notify func(Notice)
+	// Spool, if not nil, takes what the source sends and cannot be emitted yet.
+	Spool *Spool
 	// Signals, if not nil, are what operators ask for beside the stream: over REST, from a file. It is never closed.
 	Signals <-chan Signal
 }

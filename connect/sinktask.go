@@ -29,7 +29,7 @@ func subscription(name string, v config.Values) (topic.Subscription, error) {
 		if err != nil {
 			return s, finalError{fmt.Errorf("topics.regex %q: %w", pattern, err)}
 		}
-		s.Pattern = re.MatchString
+		s.Pattern = func(name string) bool { return !topic.Hidden(name) && re.MatchString(name) }
 	}
 	return s, nil
 }

@@ -71,7 +71,7 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger) Op
 		if errs := config.Errors(problems); len(errs) > 0 {
 			return nil, finalError{errs[0]}
 		}
-		env := capture.Env{Connector: c.Name, From: change.Position(from), Log: log}
+		env := capture.Env{Connector: c.Name, From: change.Position(from), Log: log, Spool: capture.NewSpool(w.topics, c.Name)}
 		if w.progress != nil {
 			env.Progress = func(p capture.Progress) { w.progress(c.Name, p) }
 		}

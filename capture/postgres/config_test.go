@@ -143,8 +143,6 @@ func TestDefinitionIsComplete(t *testing.T) {
 
 func TestNotServedIsRefused(t *testing.T) {
 	tests := map[string]string{
-		"heartbeat.interval.ms":                     "1000",
-		"provide.transaction.metadata":              "true",
 		"signal.data.collection":                    "public.signals",
 		"column.mask.with.3.chars":                  "public.t.a",
 		"column.mask.hash.v2.SHA-256.with.salt.abc": "public.t.a",
@@ -155,7 +153,6 @@ func TestNotServedIsRefused(t *testing.T) {
 		"lsn.flush.mode":                            "manual",
 		"topic.naming.strategy":                     "io.debezium.schema.DefaultTopicNamingStrategy",
 		"converters":                                "geo",
-		"snapshot.max.threads.multiplier.public.t":  "3",
 		"slot.failover":                             "true",
 		"read.only":                                 "true",
 		"offset.mismatch.strategy":                  "trust_slot",

@@ -140,6 +140,9 @@ func (d *decoder) failed(kind byte, at lsn, err error) error {
 // begin opens a transaction. A transaction that was taken in part is the first to come again; where another one comes,
 // the server has already been told of its end.
 func (d *decoder) begin(b *change.Batch, m beginMessage) {
+	if d.tx.open && d.pos.inTransaction() { // its first part came from a spool whose connection broke
+		d.taken = takenPart{uint32(d.pos.TxID), d.pos.Proc, max(d.pos.Events, 1)}
+	}
 	d.tx = transaction{open: true, beginMessage: m}
 	if d.taken.xid != m.XID {
 		d.taken = takenPart{}

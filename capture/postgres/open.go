@@ -26,6 +26,8 @@ type opening struct {
 	from  position // env.From, zero where there is none
 	types *Registry
 	slot  *slotState // nil where it does not exist
+	// spooled is what the spool holds behind from.
+	spooled spooled
 }
 
 // plan is what the snapshot mode makes of the stored position.
@@ -57,12 +59,19 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 	if err := op.prepare(ctx, conn); err != nil {
 		return nil, err
 	}
+	if op.spooled, err = loadSpool(ctx, op.env.Spool, op.o.Database); err != nil {
+		return nil, err
+	}
 	p, err := op.decide(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
+	if err := op.dropSpool(ctx, p); err != nil {
+		return nil, err
+	}
 	op.log.Info("starting", "snapshot", p.snapshot, "because", p.why, "slot", op.o.SlotName, "position", string(op.env.From))
 	r := newReader(op.o, op.log, op.conn, op.types, op.from)
+	r.spool, r.spooled = op.env.Spool, op.spooled
 	if r.senderTimeout, err = senderTimeout(ctx, conn); err != nil {
 		return nil, err
 	}
@@ -160,7 +169,17 @@ func (op *opening) gap(ctx context.Context, conn *pgconn.PgConn) (gap, err error
 	if err != nil {
 		return nil, err
 	}
-	return checkPosition(op.from, op.slot, end), nil
+	// A slot that was confirmed behind the position is no gap where the spool has what lies between.
+	return checkPosition(max(op.from.start(), op.spooled.end), op.slot, end), nil
+}
+
+// dropSpool deletes a spool that is of no use: its snapshot is taken again, or the position lies behind it.
+func (op *opening) dropSpool(ctx context.Context, p plan) error {
+	if op.env.Spool == nil || !p.snapshot && op.from.start() > 0 && op.spooled.end > op.from.start() {
+		return nil
+	}
+	op.spooled = spooled{}
+	return op.env.Spool.Delete(ctx)
 }
 
 // withSnapshot puts a snapshot in front of the stream. A slot that is made now exports the state that it begins at. One
@@ -185,8 +204,8 @@ func (op *opening) withSnapshot(ctx context.Context, conn *pgconn.PgConn, stream
 		}
 		state = snapshotState{Exported: created.Snapshot, At: created.Point}
 	}
-	q := &heldCopier{copier: newCopier(op.conn, op.types, state, op.log), holder: holder}
-	// The stream begins where the state was taken, which the Querier knows once the snapshot is over (I7).
+	q := &heldCopier{copier: newCopier(op.conn, op.types, state, op.log), holder: holder, begun: stream.spoolFrom}
+	// The stream begins where the state was taken, which the Querier knows once the snapshot has begun (I7).
 	stream.origin = func() (position, error) { return parsePosition(q.Position(true)) }
 	return snapshot.Initial(q, stream, op.snapshotOptions()), nil
 }
@@ -241,6 +260,21 @@ func (op *opening) snapshotOptions() snapshot.Options {
 type heldCopier struct {
 	*copier
 	holder *pgconn.PgConn // nil where the copier holds its state itself
+	begun  func(ctx context.Context, completed position)
+}
+
+// Tables begins the snapshot, and the stream behind it.
+func (q *heldCopier) Tables(ctx context.Context) ([]snapshot.Table, error) {
+	tables, err := q.copier.Tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	completed, err := parsePosition(q.Position(true))
+	if err != nil {
+		return nil, err
+	}
+	q.begun(ctx, completed)
+	return tables, nil
 }
 
 // Close ends the snapshot, then the connection that exported it.

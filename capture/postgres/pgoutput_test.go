@@ -128,7 +128,7 @@ func TestDecoderOverMessages(t *testing.T) {
 
 	feed(t, d, &b, 200, beginOf(8))
 	feed(t, d, &b, 200, pgMessage(msgInsert).u32(testOID).tuple(tupleNew, row("4")...).p)
-	e := eventOf(&b, &b.Changes[6])
+	e := eventOf(&b, &b.Changes[7])
 	require.Equal(t, `["160","200"] 8 200 null null null`, e.source, "the origin is the transaction's")
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,6 +33,16 @@ type Reader struct {
 	// senderTimeout is the server's wal_sender_timeout, 0 for none.
 	senderTimeout time.Duration
 
+	// spool is where the stream goes during a snapshot, nil for nowhere; spooled is what it holds that comes before the
+	// stream.
+	spool    *capture.Spool
+	spooled  spooled
+	spooling bool          // the goroutine runs, and Next was not called yet
+	spoolEnd atomic.Uint64 // once behind the spool, it is deleted; 0 for none
+	replayed atomic.Bool   // all of the spool was decoded
+	starting sync.Mutex    // guards stopped, and the start of spooling against Close
+	stopped  bool
+
 	origin func() (position, error) // asked for from when the first Next comes; nil where from is known before
 	cancel context.CancelFunc       // of the goroutine; nil before the first Next
 	wake   func()                   // interrupts a read; set with cancel
@@ -48,17 +59,20 @@ var (
 )
 
 func newReader(o *options, log *slog.Logger, c dialer, types *Registry, from position) *Reader {
-	return &Reader{
+	r := &Reader{
 		o: o, log: log, conn: c, side: side{dialer: c}, beats: side{dialer: c}, from: from, types: types,
-		shared: shared{
-			out: make(chan parcel, 1), free: make(chan *change.Batch, 1),
-			stop: make(chan struct{}), done: make(chan struct{}),
-		},
 	}
+	r.shared.renew()
+	return r
 }
 
 // Next hands over what has come. See capture.Reader.
 func (r *Reader) Next(ctx context.Context, b *change.Batch) error {
+	if r.spooling {
+		if err := r.live(ctx); err != nil {
+			return err
+		}
+	}
 	if r.cancel == nil {
 		if err := r.start(ctx); err != nil {
 			return err
@@ -102,17 +116,13 @@ func (r *Reader) take(b *change.Batch, p parcel) {
 }
 
 // Commit lets the server release its log up to p. The stream tells it within a second. See capture.Reader.
-func (r *Reader) Commit(_ context.Context, p change.Position) error {
+func (r *Reader) Commit(ctx context.Context, p change.Position) error {
 	pos, err := parsePosition(p)
 	if err != nil {
 		return err
 	}
-	for flush := uint64(pos.start()); ; { // I2: the only place that raises it
-		old := r.shared.flush.Load()
-		if flush <= old || r.shared.flush.CompareAndSwap(old, flush) {
-			break
-		}
-	}
+	r.shared.confirm(pos.start())
+	r.tidySpool(ctx, pos.start())
 	r.mu.Lock()
 	r.committed = p
 	r.mu.Unlock()
@@ -143,7 +153,10 @@ func (r *Reader) Close(ctx context.Context) (err error) {
 }
 
 func (r *Reader) close(ctx context.Context) error {
+	r.starting.Lock()
+	r.stopped = true
 	streaming := r.cancel != nil
+	r.starting.Unlock()
 	if streaming {
 		close(r.shared.stop)
 		r.wake()
@@ -156,7 +169,7 @@ func (r *Reader) close(ctx context.Context) error {
 		r.cancel()
 	}
 	var errs []error
-	if streaming && r.o.SlotDropOnStop {
+	if streaming && !r.spooling && r.o.SlotDropOnStop {
 		errs = append(errs, r.dropOnStop(ctx))
 	}
 	r.beating.Lock()
@@ -194,7 +207,14 @@ func (r *Reader) start(ctx context.Context) error {
 		}
 		r.from, r.origin = from, nil
 	}
-	pg, w, err := r.startReplication(ctx)
+	return r.begin(ctx, func(s *stream) { s.behind = r.spooled })
+}
+
+// begin opens the replication connection at the end of the spool, or at from without one, and starts the goroutine that
+// reads it, after prepare.
+func (r *Reader) begin(ctx context.Context, prepare func(*stream)) error {
+	start := max(r.from.start(), r.spooled.end)
+	pg, w, err := r.startReplication(ctx, start)
 	if err != nil {
 		return err
 	}
@@ -208,7 +228,7 @@ func (r *Reader) start(ctx context.Context) error {
 	now := time.Now()
 	s := &stream{
 		r: r, pg: pg, wire: w, batch: new(change.Batch), statusEvery: every, silence: 2 * silence,
-		lastStatus: now, lastByte: now, lastGiven: now, received: r.from.start(),
+		lastStatus: now, lastByte: now, lastGiven: now, received: start,
 	}
 	s.dec = newDecoder(r.o, r.log, r.types, r.from)
 	view := &catalogView{o: r.o, log: r.log}
@@ -230,6 +250,7 @@ func (r *Reader) start(ctx context.Context) error {
 			return r.side.do(ctx, func(conn *pgconn.PgConn) error { return r.types.Refresh(ctx, conn) })
 		})
 	}
+	prepare(s)
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
 	r.wake = func() { _ = w.conn.SetReadDeadline(time.Unix(1, 0)) }

@@ -33,6 +33,8 @@ type fixture struct {
 	t   testing.TB
 	raw map[string]string
 	log *logBuffer
+	// spool is where the stream goes during a snapshot; nil for none.
+	spool *capture.Spool
 }
 
 // logBuffer keeps what was logged.
@@ -103,7 +105,7 @@ func (f *fixture) tryOpen(from change.Position) (capture.Reader, error) {
 	ctx, cancel := context.WithTimeout(f.t.Context(), deadline)
 	defer cancel()
 	return New().Open(ctx, capture.Env{
-		Connector: "src", From: from, Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Connector: "src", From: from, Spool: f.spool, Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, f.values())
 }
 

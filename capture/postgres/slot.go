@@ -178,10 +178,9 @@ func (e *gapError) Error() string {
 		"Reconfigure the connector to use a snapshot mode when needed. (%s: %s)", e.from, e.why, lost)
 }
 
-// checkPosition says whether the slot can go on at a stored position without a gap; the error is a *gapError. end is the
-// end of the server's log.
-func checkPosition(from position, s *slotState, end lsn) error {
-	start := from.start()
+// checkPosition says whether the slot can go on at start without a gap; the error is a *gapError. That is where the stored
+// position lies, or behind it the end of the spool. end is the end of the server's log.
+func checkPosition(start lsn, s *slotState, end lsn) error {
 	switch {
 	case s == nil:
 		return &gapError{start, end, "the slot does not exist"}
@@ -197,8 +196,8 @@ func checkPosition(from position, s *slotState, end lsn) error {
 	return nil
 }
 
-// startReplication opens the stream on a connection of its own. A slot that is still in use is waited for.
-func (r *Reader) startReplication(ctx context.Context) (*pgconn.PgConn, *wire, error) {
+// startReplication opens the stream at start, on a connection of its own. A slot that is still in use is waited for.
+func (r *Reader) startReplication(ctx context.Context, start lsn) (*pgconn.PgConn, *wire, error) {
 	for {
 		if err := r.side.do(ctx, func(conn *pgconn.PgConn) error {
 			s, err := waitInactive(ctx, conn, r.o, r.log)
@@ -213,12 +212,12 @@ func (r *Reader) startReplication(ctx context.Context) (*pgconn.PgConn, *wire, e
 		if err != nil {
 			return nil, nil, err
 		}
-		err = pglogrepl.StartReplication(ctx, pg, schema.QuoteName(r.o.SlotName), pglogrepl.LSN(r.from.start()),
+		err = pglogrepl.StartReplication(ctx, pg, schema.QuoteName(r.o.SlotName), pglogrepl.LSN(start),
 			pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication, PluginArgs: []string{
 				"proto_version '1'", "publication_names " + quoteLiteral(schema.QuoteName(r.o.Publication)), "messages 'true'",
 			}})
 		if err == nil {
-			r.log.Info("streaming", "slot", r.o.SlotName, "publication", r.o.Publication, "from", r.from.start().String())
+			r.log.Info("streaming", "slot", r.o.SlotName, "publication", r.o.Publication, "from", start.String())
 			return pg, w, nil
 		}
 		_ = pg.Close(ctx)

@@ -48,6 +48,9 @@ type stream struct {
 	dec  *decoder
 	// batch is nil while it is parked.
 	batch *change.Batch
+	// spooling is not nil as long as the stream goes into the spool; behind is the spool that comes before the stream.
+	spooling *spooling
+	behind   spooled
 
 	statusEvery time.Duration // also a third of wal_sender_timeout at most
 	silence     time.Duration // after so long without a byte the connection is dead
@@ -75,14 +78,32 @@ type shared struct {
 	out  chan parcel        // holds at most the one parked parcel
 	free chan *change.Batch // and its empty successor
 	stop chan struct{}      // closed by Close
+	live chan struct{}      // closed when a stream that spools is to go on to Next
 	done chan struct{}      // closed when the goroutine has ended; err is set before
 	err  error
 
-	// I2: flush is the highest position that was committed. Nothing else is ever confirmed.
+	// I2: flush is the highest position that was committed, or is durable in the spool. Nothing else is ever confirmed.
 	flush    atomic.Uint64
 	read     atomic.Uint64 // end of the log that has come
 	end      atomic.Uint64 // end of the server's log, as far as known
 	lagAsked atomic.Bool
+}
+
+// renew makes the channels anew, for a goroutine after one that has ended.
+func (sh *shared) renew() {
+	sh.out, sh.free = make(chan parcel, 1), make(chan *change.Batch, 1)
+	sh.stop, sh.live, sh.done = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	sh.err = nil
+}
+
+// confirm raises what may be confirmed. I2: nothing else does.
+func (sh *shared) confirm(durable lsn) {
+	for {
+		old := sh.flush.Load()
+		if uint64(durable) <= old || sh.flush.CompareAndSwap(old, uint64(durable)) {
+			return
+		}
+	}
 }
 
 // run is the goroutine.
@@ -99,6 +120,11 @@ func (s *stream) run(ctx context.Context) {
 
 // loop returns nil after stop.
 func (s *stream) loop(ctx context.Context) error {
+	if s.behind.end > 0 {
+		if err := s.replay(ctx, s.behind); err != nil {
+			return s.unlessStopped(err)
+		}
+	}
 	for {
 		select {
 		case <-s.r.shared.stop: // before drain: a batch that was never taken is gone by now
@@ -112,9 +138,12 @@ func (s *stream) loop(ctx context.Context) error {
 		if err := s.keepUp(ctx); err != nil {
 			return err
 		}
-		if full {
+		switch {
+		case s.spooling != nil:
+			err = s.unlessStopped(s.spoolOn(ctx))
+		case full:
 			err = s.untilTaken()
-		} else {
+		default:
 			err = s.untilRead()
 		}
 		if err != nil {
@@ -123,10 +152,23 @@ func (s *stream) loop(ctx context.Context) error {
 	}
 }
 
+// unlessStopped drops an error that Close made.
+func (s *stream) unlessStopped(err error) error {
+	select {
+	case <-s.r.shared.stop:
+		return nil
+	default:
+		return err
+	}
+}
+
 // drain takes the messages that are here, until the batch is full.
 func (s *stream) drain(ctx context.Context) (full bool, err error) {
 	for {
 		if len(s.batch.Changes) >= s.r.o.MaxBatchSize || s.batch.Size() >= batchBytes {
+			return true, nil
+		}
+		if s.spooling != nil && s.spooling.full() {
 			return true, nil
 		}
 		kind, body, ok, err := s.wire.next()
@@ -163,6 +205,9 @@ func (s *stream) copyData(ctx context.Context, p []byte) error {
 	case len(p) >= dataHead && p[0] == 'w':
 		at := lsn(binary.BigEndian.Uint64(p[1:]))
 		s.received = max(s.received, at)
+		if s.spooling != nil {
+			return s.spooling.add(at, p[dataHead:])
+		}
 		before := s.dec.pos.Proc
 		if err := s.dec.message(ctx, s.batch, at, p[dataHead:]); err != nil {
 			return err
@@ -188,6 +233,10 @@ func (s *stream) copyData(ctx context.Context, p []byte) error {
 // hears of it like of any other position, after it was committed (I2).
 func (s *stream) advance(end lsn) {
 	s.received = max(s.received, end)
+	if s.spooling != nil {
+		s.spooling.advance(end)
+		return
+	}
 	pos := &s.dec.pos
 	if s.dec.tx.open || s.dec.taken.rows > 0 || end <= pos.start() {
 		return
@@ -273,8 +322,14 @@ func (s *stream) fill(d time.Duration) (got bool, err error) {
 	if err := s.wire.conn.SetReadDeadline(time.Now().Add(min(d, s.statusEvery))); err != nil {
 		return false, wrapError("read", "the replication stream", err)
 	}
+	live := s.r.shared.live
+	if s.spooling == nil {
+		live = nil
+	}
 	select {
-	case <-s.r.shared.stop: // Close sets a deadline in the past after this channel: one of the two is seen
+	case <-s.r.shared.stop: // who closes one of these sets a deadline in the past after it: one of the two is seen
+		return false, nil
+	case <-live:
 		return false, nil
 	default:
 	}

@@ -11,6 +11,7 @@ package topic
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -129,6 +130,21 @@ type Log interface {
 type Identified interface {
 	Identity() string
 }
+
+// Deleter is a Log that can delete topics and marks, durably.
+type Deleter interface {
+	// DeleteTopic deletes a topic with its records and the offsets that groups have in it; one that does not exist is an
+	// error. A topic of the same name that is made later begins at offset 0.
+	DeleteTopic(ctx context.Context, name string) error
+	// DeleteMark forgets a mark; one that does not exist is fine.
+	DeleteMark(ctx context.Context, key string) error
+}
+
+// hiddenPrefix begins the names of topics that belong to the engine.
+const hiddenPrefix = "__freshet-"
+
+// Hidden says whether a topic belongs to the engine: patterns and lists pass over it.
+func Hidden(name string) bool { return strings.HasPrefix(name, hiddenPrefix) }
 
 // Subscription says what a cursor reads.
 type Subscription struct {

@@ -30,12 +30,16 @@ func List(ctx context.Context, log topic.Log) ([]Topic, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list topics: %w", err)
 	}
-	out := make([]Topic, len(infos))
-	for i, info := range infos {
-		out[i] = Topic{Topic: info.Name, Partitions: make([]Partition, len(info.Partitions))}
-		for n, r := range info.Partitions {
-			out[i].Partitions[n] = Partition{int32(n), r.Start, r.End}
+	out := make([]Topic, 0, len(infos))
+	for _, info := range infos {
+		if topic.Hidden(info.Name) {
+			continue
 		}
+		t := Topic{Topic: info.Name, Partitions: make([]Partition, len(info.Partitions))}
+		for n, r := range info.Partitions {
+			t.Partitions[n] = Partition{int32(n), r.Start, r.End}
+		}
+		out = append(out, t)
 	}
 	return out, nil
 }

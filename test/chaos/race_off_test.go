@@ -4,8 +4,4 @@
 
 package chaos
 
-const (
-	defaultSeeds  = 50
-	defaultTxRows = 1_000_000
-	memoryFactor  = 1
-)
+const defaultSeeds = 50

@@ -4,9 +4,5 @@
 
 package chaos
 
-// The race detector makes every worker slow and large.
-const (
-	defaultSeeds  = 6
-	defaultTxRows = 100_000
-	memoryFactor  = 4
-)
+// defaultSeeds is small: the race detector makes every worker slow.
+const defaultSeeds = 6

@@ -110,7 +110,10 @@ type Log struct {
 	tidied sync.WaitGroup     // waits for it
 }
 
-var _ topic.Log = (*Log)(nil)
+var (
+	_ topic.Log     = (*Log)(nil)
+	_ topic.Deleter = (*Log)(nil)
+)
 
 // Open opens the log in a data folder. It starts the writer, and the goroutine that keeps to retention; Close waits for
 // both.

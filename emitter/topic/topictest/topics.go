@@ -107,3 +107,43 @@ func testRefused(t *testing.T, s Store) {
 	require.Error(t, l.Create(withTimeout(t), topic.Spec{Name: "not allowed"}))
 	requireNothing(t, mustSubscribe(t, l, topic.Subscription{Topics: []string{"t"}}))
 }
+
+// testDeleted is for logs that can delete: what is deleted is gone for good, and its name can be used anew.
+func testDeleted(t *testing.T, s Store) {
+	l := open(t, s)
+	ctx := withTimeout(t)
+	d, ok := l.(topic.Deleter)
+	if !ok {
+		return // the ability is optional
+	}
+	require.Error(t, d.DeleteTopic(ctx, "gone"), "there is no such topic")
+	require.NoError(t, d.DeleteMark(ctx, "gone"))
+	u := topic.Unit{Records: []topic.Record{text("gone", 0, "", "1"), text("stays", 0, "", "1")}, Mark: topic.Mark{Key: "gone", Value: "1"}}
+	require.NoError(t, start(context.Background(), l, u).wait(t))
+	c := mustSubscribe(t, l, topic.Subscription{Group: "g", Topics: []string{"gone"}})
+	poll(t, c, 1)
+	require.NoError(t, c.Commit(ctx))
+	require.NoError(t, c.Close(ctx))
+
+	requireGone := func(l topic.Log) {
+		t.Helper()
+		infos, err := l.List(ctx)
+		require.NoError(t, err)
+		require.Equal(t, []topic.Info{{Name: "stays", Partitions: []topic.Range{{End: 1}}}}, infos)
+		mark, err := l.LoadMark(ctx, "gone")
+		require.NoError(t, err)
+		require.Empty(t, mark)
+	}
+	require.NoError(t, d.DeleteMark(ctx, "gone"))
+	require.NoError(t, d.DeleteTopic(ctx, "gone"))
+	requireGone(l)
+	require.NoError(t, l.Close(ctx))
+	l = open(t, s)
+	requireGone(l)
+
+	mustAppend(t, l, text("gone", 0, "", "anew"))
+	c = mustSubscribe(t, l, topic.Subscription{Group: "g", Topics: []string{"gone"}})
+	r := poll(t, c, 1)[0]
+	require.Equal(t, "anew", string(r.Value.Body))
+	require.Zero(t, r.Offset)
+}

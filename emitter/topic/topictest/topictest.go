@@ -38,6 +38,7 @@ func Run(t *testing.T, newStore func(t testing.TB) Store) {
 		{"marks", testMarks},
 		{"partitions by key", testPartitions},
 		{"topics", testTopics},
+		{"deleted topics and marks", testDeleted},
 		{"refused units", testRefused},
 		{"concurrent appenders", testConcurrent},
 		{"append with an ended context", testAppendCancelled},
