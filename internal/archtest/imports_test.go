@@ -42,7 +42,7 @@ var levels = [][]string{
 
 // testOnly are packages for tests: they may import anything, and only tests and each other import them.
 var testOnly = []string{
-	"internal/archtest", "internal/testdb", "internal/store/storetest", "capture/capturetest", "connect/connecttest",
+	"internal/archtest", "internal/testdb", "internal/store/storetest", "capture/capturetest", "capture/postgres/walsendertest", "connect/connecttest",
 	"emitter/topic/topictest", "sinks/sinktest",
 }
 

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -191,6 +192,24 @@ func (s *Server) Freeze(t testing.TB) {
 func (s *Server) Thaw(t testing.TB) {
 	t.Helper()
 	require.NoError(t, s.own(t).Thaw())
+}
+
+// Backup keeps the server's files as they are now, for which it stops the server and starts it again. restore puts them
+// back, as somebody does who restores a backup: what was committed meanwhile is gone.
+func (s *Server) Backup(t testing.TB) (restore func()) {
+	t.Helper()
+	data := s.own(t).DataDir()
+	kept := filepath.Join(t.TempDir(), "kept")
+	copyTo := func(from, to string) {
+		t.Helper()
+		s.Stop(t, pgserver.Fast)
+		require.NoError(t, os.RemoveAll(to))
+		out, err := exec.CommandContext(t.Context(), "cp", "-a", from, to).CombinedOutput() // keeps the owner
+		require.NoError(t, err, "%s", out)
+		s.Start(t)
+	}
+	copyTo(data, kept)
+	return func() { t.Helper(); copyTo(kept, data) }
 }
 
 // Log is the server's log so far.

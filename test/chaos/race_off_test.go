@@ -4,4 +4,8 @@
 
 package chaos
 
-const defaultSeeds = 50
+const (
+	defaultSeeds  = 50
+	defaultTxRows = 1_000_000
+	memoryFactor  = 1
+)

@@ -4,5 +4,9 @@
 
 package chaos
 
-// defaultSeeds is small: the race detector makes every worker slow.
-const defaultSeeds = 6
+// The race detector makes every worker slow and large.
+const (
+	defaultSeeds  = 6
+	defaultTxRows = 100_000
+	memoryFactor  = 4
+)
