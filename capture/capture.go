@@ -10,6 +10,7 @@ package capture
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"freshet/change"
 	"freshet/config"
@@ -58,6 +59,8 @@ type Env struct {
 	Notify func(Notice)
 	// Spool, if not nil, takes what the source sends and cannot be emitted yet.
 	Spool *Spool
+	// Jobs, if not nil, is told of all snapshots on demand whenever one of them changes. It must not block.
+	Jobs func([]SnapshotJob)
 	// Signals, if not nil, are what operators ask for beside the stream: over REST, from a file. It is never closed.
 	Signals <-chan Signal
 }
@@ -67,6 +70,19 @@ type Signal struct {
 	ID   string
 	Type string // such as execute-snapshot
 	Data string // JSON
+}
+
+// SnapshotJob is a snapshot on demand, as operators see it.
+type SnapshotJob struct {
+	ID       string    `json:"id"`
+	Type     string    `json:"type"` // incremental or blocking
+	Tables   []string  `json:"tables"`
+	State    string    `json:"state"` // queued, running, paused, completed, failed or cancelled
+	Left     []string  `json:"tables_left"`
+	Rows     int64     `json:"rows"` // handed out since the task was opened
+	Error    string    `json:"error,omitempty"`
+	Created  time.Time `json:"created"`
+	Finished time.Time `json:"finished,omitzero"`
 }
 
 // Notice is a notification, as Debezium's notification channels carry it.

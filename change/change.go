@@ -8,11 +8,32 @@
 // in it is valid until Reset. The same Batch serves readers, transforms and sinks.
 package change
 
-import "freshet/schema"
+import (
+	"strings"
+
+	"freshet/schema"
+)
 
 // Position says where to resume: the canonical JSON of the Kafka Connect source offset. It is opaque and comparable
 // with ==, readable in a log and over REST. Only the reader that made it may look inside. "" means from the beginning.
 type Position string
+
+// With is the position with further members, the text of JSON members such as "a":1. Readers ignore members that they do
+// not know, so whoever stands around a reader keeps its own state there.
+func (p Position) With(members []byte) Position {
+	if len(members) == 0 {
+		return p
+	}
+	body := strings.TrimSuffix(string(p), "}")
+	switch body {
+	case "":
+		body = "{"
+	case "{":
+	default:
+		body += ","
+	}
+	return Position(body + string(members) + "}")
+}
 
 // Op is what happened to a row.
 type Op byte

@@ -122,7 +122,7 @@ func (r *recorder) addNotice(n *stampedNotice) error {
 		names[i], texts[p.Name] = p.Name, p.Value
 	}
 	data := b.NewRow(2 * len(names))
-	for i, name := range schema.JavaOrder(names) {
+	for i, name := range schema.JavaCopyOrder(names) {
 		b.Set(data, 2*i, b.Text(name))
 		b.Set(data, 2*i+1, b.Text(texts[name]))
 	}

@@ -99,7 +99,7 @@ func (t *transactions) mark(position change.Position) string {
 		members = append(append(members, ','), quoted(memberTableOrder+c)...)
 		members = fmt.Appendf(members, ":%d", t.tables[c])
 	}
-	return addMembers(string(position), members)
+	return string(position.With(members))
 }
 
 // mark is what goes into the unit of a batch that ends at a position.
@@ -108,15 +108,6 @@ func (r *recorder) mark(end change.Position) string {
 		return string(end)
 	}
 	return r.tx.mark(end)
-}
-
-// addMembers adds members to the text of a JSON object.
-func addMembers(object string, members []byte) string {
-	body := strings.TrimSuffix(object, "}")
-	if body != "{" {
-		body += ","
-	}
-	return body + string(members) + "}"
 }
 
 // quoted is the JSON text of a name.

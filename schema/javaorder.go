@@ -14,6 +14,19 @@ func JavaOrder(keys []string) []string {
 	for len(keys)*4 > buckets*3 {
 		buckets *= 2
 	}
+	return javaOrder(keys, buckets)
+}
+
+// JavaCopyOrder is the same for a HashMap that was made as a copy of a map: it has only as many buckets as it needs.
+func JavaCopyOrder(keys []string) []string {
+	buckets := 1
+	for buckets < len(keys)*4/3+1 {
+		buckets *= 2
+	}
+	return javaOrder(keys, buckets)
+}
+
+func javaOrder(keys []string, buckets int) []string {
 	mask := uint32(buckets - 1)
 	slices.SortStableFunc(keys, func(a, b string) int { return int(javaHash(a)&mask) - int(javaHash(b)&mask) })
 	return keys

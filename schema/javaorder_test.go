@@ -23,6 +23,8 @@ func TestJavaOrder(t *testing.T) {
 	for _, c := range cases {
 		require.Equal(t, c.want, schema.JavaOrder(c.given))
 	}
+	require.Equal(t, []string{"current_collection_in_progress", "connector_name", "maximum_key", "last_processed_key", "data_collections"},
+		schema.JavaCopyOrder([]string{"connector_name", "current_collection_in_progress", "maximum_key", "last_processed_key", "data_collections"}))
 	// 😀 hashes as its two surrogates, 0xD83D*31+0xDE00 = 1772899; a table of 32 buckets holds 13 and more.
 	many := []string{"😀", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"}
 	require.ElementsMatch(t, many, schema.JavaOrder(append([]string(nil), many...)))

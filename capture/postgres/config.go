@@ -170,6 +170,19 @@ func checkPlaceholder(value string, _ config.Values) string {
 	return ""
 }
 
+func checkSignalChannels(value string, _ config.Values) string {
+	for _, channel := range config.SplitList(value) {
+		switch strings.ToLower(channel) {
+		case "source", "file", "jmx", "in-process": // of the last two nothing ever comes here
+		case "kafka":
+			return "signals from Kafka are not served yet; use the channel source or file, or POST /connectors/NAME/snapshots"
+		default:
+			return fmt.Sprintf("channel %q is none of source, file", channel)
+		}
+	}
+	return ""
+}
+
 func checkNotificationTopic(value string, all config.Values) string {
 	sink := slices.ContainsFunc(all.List("notification.enabled.channels"), func(c string) bool { return strings.EqualFold(c, "sink") })
 	if sink && value == "" {

@@ -144,7 +144,6 @@ func connectorKeys() []config.Key {
 			Display: "Incremental snapshot watermarking strategy", Width: config.WidthMedium,
 			Doc:     "How incremental snapshots mark their windows.",
 			Allowed: []string{"insert_delete", "insert_insert"},
-			Later:   "incremental snapshots",
 		},
 		{
 			Name: "internal.log.position.check.enable", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Medium,
@@ -347,7 +346,6 @@ func connectorKeys() []config.Key {
 			Display: "Incremental snapshot chunk size", Width: config.WidthMedium,
 			Doc:   "Rows in a chunk of an incremental snapshot.",
 			Check: positive,
-			Later: "incremental snapshots",
 		},
 		{
 			Name: "unavailable.value.placeholder", Type: config.String, Default: "__debezium_unavailable_value", HasDefault: true, Importance: config.Medium,

@@ -43,21 +43,19 @@ func eventKeys() []config.Key {
 		{
 			Name: "signal.data.collection", Type: config.List, Importance: config.Medium,
 			Display: "Signaling data collection", Width: config.WidthMedium,
-			Doc:   "Table whose rows are signals to the connector.",
-			Later: "signals",
+			Doc: "Table whose rows are signals to the connector.",
 		},
 		{
 			Name: "signal.poll.interval.ms", Type: config.Long, Default: "5000", HasDefault: true, Importance: config.Medium,
 			Display: "Signal processor poll interval", Width: config.WidthShort,
 			Doc:   "Milliseconds between two looks at the signal channels.",
 			Check: positive,
-			Later: "signals",
 		},
 		{
 			Name: "signal.enabled.channels", Type: config.List, Default: "source", HasDefault: true, Importance: config.Medium,
 			Display: "Enabled channels names", Width: config.WidthLong,
-			Doc:   "Channels that signals may come by.",
-			Later: "signals",
+			Doc:   "Channels that signals may come by: source (the signal table) and file; over REST they always may.",
+			Check: checkSignalChannels,
 		},
 		{
 			Name: "topic.naming.strategy", Type: config.Class, Default: "io.debezium.schema.SchemaTopicNamingStrategy", HasDefault: true, Importance: config.Medium,

@@ -106,7 +106,6 @@ func unlistedKeys() []config.Key {
 			Name: "read.only", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Never writes to the database.",
-			Later:    "read-only capture",
 		},
 		{
 			Name: "poll.dispatch.interval.ms", Type: config.Long, Default: "0", HasDefault: true, Importance: config.Low,
@@ -143,13 +142,11 @@ func unlistedKeys() []config.Key {
 			Name: "incremental.snapshot.allow.schema.changes", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Allows changes of structure during incremental snapshots.",
-			Later:    "incremental snapshots",
 		},
 		{
 			Name: "signal.file", Type: config.String, Default: "file-signals.txt", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "File whose lines are signals.",
-			Later:    "signals",
 		},
 		{
 			Name: "signal.kafka.topic", Type: config.String, Importance: config.Low,
@@ -179,13 +176,11 @@ func unlistedKeys() []config.Key {
 			Name: "signal.emit.failure.max.retries", Type: config.Int, Default: "0", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "How often writing a watermark is tried again.",
-			Later:    "incremental snapshots",
 		},
 		{
 			Name: "signal.emit.failure.backoff.ms", Type: config.Long, Default: "10000", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Milliseconds between two such tries.",
-			Later:    "incremental snapshots",
 		},
 		{
 			Name: "signal.consumer.<option>", Type: config.String, Importance: config.Low,

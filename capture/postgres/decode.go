@@ -22,6 +22,7 @@ type decoder struct {
 	lookup    lookup
 	refresh   func(ctx context.Context) error // reads the registry's types again
 	relations map[uint32]*streamed
+	committed func(xid uint32) // told of every transaction that ends; nil for nobody
 
 	pos position // behind the last message
 	tx  transaction
@@ -178,6 +179,9 @@ func (d *decoder) commit(b *change.Batch, m commitMessage) {
 	d.boundary(b, change.TxEnd, m.End)
 	d.taken = takenPart{}
 	d.tx.open = false
+	if d.committed != nil {
+		d.committed(d.tx.XID)
+	}
 }
 
 // advance moves the position over a row message, and says whether the message was taken before the restart (I4).

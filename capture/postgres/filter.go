@@ -14,6 +14,9 @@ import (
 
 // captures says whether a table is captured. Filters match the whole of "schema.table" and of "schema".
 func (o *options) captures(id schema.ID) bool {
+	if o.isSignalTable(id) {
+		return true // whatever the filters say
+	}
 	if o.IgnoreBuiltin && isBuiltin(id) {
 		return false
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"freshet/capture"
+	"freshet/change"
 	"freshet/snapshot"
 )
 
@@ -75,10 +76,36 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 	if r.senderTimeout, err = senderTimeout(ctx, conn); err != nil {
 		return nil, err
 	}
+	var stream capture.Reader = r
 	if p.snapshot {
-		return op.withSnapshot(ctx, conn, r)
+		stream, err = op.withSnapshot(ctx, conn, r)
+	} else {
+		err = op.withoutSnapshot(ctx)
 	}
-	return r, op.withoutSnapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return op.onDemand(stream, r)
+}
+
+// onDemand lets signals ask for snapshots.
+func (op *opening) onDemand(stream capture.Reader, r *Reader) (capture.Reader, error) {
+	from, at := op.env.From, change.Position("")
+	if from == "{}" {
+		from = ""
+	}
+	if stream == capture.Reader(r) && from != "" {
+		at = op.from.Position()
+	}
+	q := &windows{side: side{dialer: op.conn}, types: op.types, log: op.log, recent: &r.recent, chase: r.chase, clock: time.Now}
+	out, err := snapshot.OnDemand(stream, q, snapshot.DemandOptions{
+		Name: op.o.TopicPrefix, From: from, At: at, Rows: op.o.ChunkRows, Signals: op.env.Signals,
+		File: op.o.SignalFile, Poll: op.o.SignalPoll, Notify: op.env.Notify, Jobs: op.env.Jobs, Log: op.log,
+	})
+	if err != nil {
+		return nil, permanentf("resume", "the snapshots on demand", "correct the connector's offset: take the member freshet_snapshots out of it", "%w", err)
+	}
+	return out, nil
 }
 
 // prepare checks what streaming needs of the server, makes the publication, and waits for the slot to be free: before a

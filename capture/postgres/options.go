@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"freshet/config"
+	"freshet/schema"
 )
 
 // options is the configuration of one connector, decoded once. It is immutable after parseOptions and shared by the
@@ -22,14 +23,16 @@ type options struct {
 	filters
 
 	Types           TypeOptions
-	FieldAdjust     string    // none, avro, avro_unicode
-	ConvertFailure  string    // event.converting.failure.handling.mode: fail, warn, skip
-	SkippedOps      string    // the operations c, u, d, t that are not emitted
-	SkippedOpsGiven bool      // whether skipped.operations was set: a created publication then has a publish clause
-	MaxBatchSize    int       // changes in a batch
-	TxMetadata      bool      // provide.transaction.metadata
-	HeartbeatQuery  string    // heartbeat.action.query, "" for none
-	KeyRules        []keyRule // message.key.columns
+	FieldAdjust     string // none, avro, avro_unicode
+	ConvertFailure  string // event.converting.failure.handling.mode: fail, warn, skip
+	SkippedOps      string // the operations c, u, d, t that are not emitted
+	SkippedOpsGiven bool   // whether skipped.operations was set: a created publication then has a publish clause
+	MaxBatchSize    int    // changes in a batch
+	TxMetadata      bool   // provide.transaction.metadata
+	signalling
+	TopicPrefix    string
+	HeartbeatQuery string    // heartbeat.action.query, "" for none
+	KeyRules       []keyRule // message.key.columns
 }
 
 // loginOptions say how to connect.
@@ -82,6 +85,20 @@ type snapshotting struct {
 	SnapshotSelects map[string]string
 }
 
+// signalling says how snapshots on demand are asked for and read.
+type signalling struct {
+	SignalTable   schema.ID // signal.data.collection, zero for none
+	SignalColumn  string    // its first column
+	SourceSignals bool      // rows of it are signals
+	SignalFile    string    // "" for none
+	SignalPoll    time.Duration
+	SignalRetries int // of writing a watermark
+	SignalBackoff time.Duration
+	ReadOnly      bool // nothing is written to the database
+	InsertDelete  bool // a window is closed by deleting the row that opened it
+	ChunkRows     int
+}
+
 // filters are anchored and compare without case: schemas against "schema", tables against "schema.table", columns against
 // "schema.table.column". Nil lists filter nothing. See captures, capturesColumn and snapshots.
 type filters struct {
@@ -129,6 +146,8 @@ func parseOptions(v config.Values) (options, error) {
 		SkippedOps:      skippedOperations(v.List("skipped.operations")),
 		SkippedOpsGiven: v.Has("skipped.operations"),
 		MaxBatchSize:    int(v.Int("max.batch.size")),
+		signalling:      parseSignalling(v),
+		TopicPrefix:     v.Get("topic.prefix"),
 		TxMetadata:      v.Bool("provide.transaction.metadata"),
 		HeartbeatQuery:  v.Get("heartbeat.action.query"),
 	}
@@ -167,6 +186,28 @@ func parseSlot(v config.Values) slotOptions {
 		XminInterval:    v.Millis("xmin.fetch.interval.ms"),
 		CheckPosition:   v.Bool("internal.log.position.check.enable"),
 	}
+}
+
+func parseSignalling(v config.Values) signalling {
+	s := signalling{
+		SignalTable:   parseSignalTable(v.Get("signal.data.collection")),
+		SignalColumn:  "id",
+		SignalPoll:    v.Millis("signal.poll.interval.ms"),
+		SignalRetries: int(v.Int("signal.emit.failure.max.retries")),
+		SignalBackoff: v.Millis("signal.emit.failure.backoff.ms"),
+		ReadOnly:      v.Bool("read.only"),
+		InsertDelete:  strings.EqualFold(v.Get("incremental.snapshot.watermarking.strategy"), "insert_delete"),
+		ChunkRows:     int(v.Int("incremental.snapshot.chunk.size")),
+	}
+	for _, channel := range v.List("signal.enabled.channels") {
+		switch strings.ToLower(channel) {
+		case "source":
+			s.SourceSignals = s.SignalTable.Name != ""
+		case "file":
+			s.SignalFile = v.Get("signal.file")
+		}
+	}
+	return s
 }
 
 func parseSnapshotting(v config.Values) snapshotting {

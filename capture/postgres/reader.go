@@ -47,6 +47,7 @@ type Reader struct {
 	cancel context.CancelFunc       // of the goroutine; nil before the first Next
 	wake   func()                   // interrupts a read; set with cancel
 	shared shared
+	recent recentXIDs // whose ends the stream has brought
 	closed sync.Once
 	// given and committed are the last positions handed out and taken back, for slot.drop.on.stop. mu guards them.
 	mu               sync.Mutex
@@ -127,6 +128,14 @@ func (r *Reader) Commit(ctx context.Context, p change.Position) error {
 	r.committed = p
 	r.mu.Unlock()
 	return nil
+}
+
+// chase makes the stream hand over a position as soon as it has come to a place in the log, also where the server is idle.
+func (r *Reader) chase(l lsn) {
+	r.shared.goal.Store(uint64(l))
+	if r.wake != nil {
+		r.wake()
+	}
 }
 
 // Lag is how far the stream is behind the server's log. See capture.Lagger.
@@ -245,6 +254,7 @@ func (r *Reader) begin(ctx context.Context, prepare func(*stream)) error {
 		})
 		return t, err
 	}
+	s.dec.committed = r.recent.add
 	s.dec.refresh = func(ctx context.Context) error {
 		return s.await(ctx, func(ctx context.Context) error {
 			return r.side.do(ctx, func(conn *pgconn.PgConn) error { return r.types.Refresh(ctx, conn) })

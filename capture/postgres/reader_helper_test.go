@@ -35,6 +35,8 @@ type fixture struct {
 	log *logBuffer
 	// spool is where the stream goes during a snapshot; nil for none.
 	spool *capture.Spool
+	// signals, if not nil, reach the Reader as those of REST do.
+	signals chan capture.Signal
 }
 
 // logBuffer keeps what was logged.
@@ -105,7 +107,7 @@ func (f *fixture) tryOpen(from change.Position) (capture.Reader, error) {
 	ctx, cancel := context.WithTimeout(f.t.Context(), deadline)
 	defer cancel()
 	return New().Open(ctx, capture.Env{
-		Connector: "src", From: from, Spool: f.spool, Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Connector: "src", From: from, Spool: f.spool, Signals: f.signals, Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, f.values())
 }
 

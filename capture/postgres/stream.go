@@ -33,6 +33,8 @@ const (
 	// sends every row by itself, and waking up for each costs more than decoding it.
 	burst = time.Millisecond
 	nap   = 500 * time.Microsecond
+	// chaseEvery is how often an idle server is asked how far it is, while somebody waits for it.
+	chaseEvery = 20 * time.Millisecond
 	// goodbyeTimeout bounds the orderly end of a stream, which frees the slot at once.
 	goodbyeTimeout = 2 * time.Second
 )
@@ -87,6 +89,8 @@ type shared struct {
 	read     atomic.Uint64 // end of the log that has come
 	end      atomic.Uint64 // end of the server's log, as far as known
 	lagAsked atomic.Bool
+	// goal is a place in the log that somebody waits for the position to come to. An idle server is asked how far it is.
+	goal atomic.Uint64
 }
 
 // renew makes the channels anew, for a goroutine after one that has ended.
@@ -274,6 +278,10 @@ func (s *stream) park() bool {
 		if s.idle {
 			every = s.r.o.StatusInterval
 		}
+		if goal := s.r.shared.goal.Load(); goal != 0 && uint64(s.dec.pos.start()) >= goal {
+			s.r.shared.goal.CompareAndSwap(goal, 0)
+			every = 0
+		}
 		if !s.moved || time.Since(s.lastGiven) < every {
 			return false
 		}
@@ -319,6 +327,9 @@ func (s *stream) fill(d time.Duration) (got bool, err error) {
 		time.Sleep(nap)
 		lowWater(s.wire.conn, 1)
 	}
+	if s.r.shared.goal.Load() != 0 {
+		d = min(d, chaseEvery)
+	}
 	if err := s.wire.conn.SetReadDeadline(time.Now().Add(min(d, s.statusEvery))); err != nil {
 		return false, wrapError("read", "the replication stream", err)
 	}
@@ -357,6 +368,11 @@ func (s *stream) keepUp(ctx context.Context) error {
 			fmt.Errorf("no byte from the server for %s, not even the answer that was asked for", quiet.Round(time.Second)))
 	case quiet > s.silence/2 && !s.pinged:
 		s.pinged = true
+		if err := s.status(true); err != nil {
+			return err
+		}
+	}
+	if s.r.shared.goal.Load() != 0 && now.Sub(s.lastStatus) >= chaseEvery {
 		if err := s.status(true); err != nil {
 			return err
 		}

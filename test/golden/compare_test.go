@@ -177,6 +177,8 @@ func readLines(text []byte) []string {
 var offsetMembers = map[string]string{
 	"lsn": "number", "lsn_proc": "number", "lsn_commit": "number", "txId": "number", "ts_usec": "number",
 	"messageType": "string", "snapshot": "string", "snapshot_completed": "bool", "last_snapshot_record": "bool",
+	"incremental_snapshot_primary_key": "string", "incremental_snapshot_maximum_key": "string", "incremental_snapshot_collections": "string",
+	"incremental_snapshot_correlation_id": "string", "freshet_snapshots": "object",
 	"transaction_id": "string", "lsn_message": "number",
 }
 

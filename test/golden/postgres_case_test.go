@@ -3,6 +3,7 @@
 package golden
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,6 +104,13 @@ func runCase(t *testing.T, dir string, spec caseFile) outcome {
 	for k, v := range r.config {
 		r.config[k] = own.Replace(v)
 	}
+	if channels := r.config["signal.enabled.channels"]; strings.Contains(channels, "kafka") { // here they come from a file
+		r.config["signal.enabled.channels"] = strings.ReplaceAll(channels, "kafka", "file")
+		r.config["signal.file"] = filepath.Join(t.TempDir(), "signals.json")
+		maps.DeleteFunc(r.config, func(name, _ string) bool {
+			return strings.HasPrefix(name, "signal.kafka.") || strings.HasPrefix(name, "signal.consumer.")
+		})
+	}
 	r.slot = r.config["slot.name"]
 	r.steps()
 	for _, said := range []string{r.worker.said.String(), r.out.failed, r.out.failed2, fmt.Sprint(r.out.refused)} {
@@ -133,7 +141,10 @@ func (r *run) steps() {
 			r.validate()
 		case "@start2":
 			r.second(file)
-		case "@wait": // the recorder's sleep: the conditions of the other steps take its place
+		case "@wait": // the recorder's sleep: the conditions of the other steps take its place, but for snapshots on demand
+			r.snapshots()
+		case "@signal":
+			r.signal(file)
 		default:
 			require.NotContains(r.t, word, "@", "a step that this runner does not know")
 			r.sql(word)
@@ -146,6 +157,29 @@ func (r *run) steps() {
 		}
 	}
 	r.finish()
+}
+
+// snapshots waits until no snapshot on demand is at work: the position has none, or one that is paused behind a window.
+func (r *run) snapshots() {
+	r.t.Helper()
+	waitFor(r.t, "snapshots on demand end", settleTimeout, func() bool {
+		at := r.offsets()
+		return r.failure(r.name) != "" || !strings.Contains(at, "freshet_snapshots") ||
+			strings.Contains(at, `"paused":true`) && strings.Contains(at, `"after":`)
+	}, r.offsets)
+	r.settle()
+}
+
+// signal sends a signal by the file channel, in place of Kafka's.
+func (r *run) signal(file string) {
+	r.t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.dir, file))
+	require.NoError(r.t, err)
+	require.NoError(r.t, os.WriteFile(r.config["signal.file"], append(bytes.ReplaceAll(text, []byte("\n"), nil), '\n'), 0o600))
+	waitFor(r.t, "the signal is taken", settleTimeout, func() bool {
+		left, err := os.ReadFile(r.config["signal.file"])
+		return err == nil && len(left) == 0
+	}, r.offsets)
 }
 
 func (r *run) sql(file string) {

@@ -10,7 +10,6 @@ import (
 )
 
 const (
-	needsSignals     = "signals and incremental or blocking snapshots are not served yet"
 	needsNotices     = "notifications are not served yet"
 	needsHeartbeats  = "heartbeats are not served yet"
 	needsTransaction = "transaction metadata is not served yet"
@@ -24,14 +23,10 @@ const (
 
 // postgresSkipped are the recorded cases that need what is not served yet, and what that is.
 var postgresSkipped = map[string]string{
-	"blocking-snapshot":                      needsSignals,
-	"incremental-snapshot":                   needsSignals,
-	"incremental-snapshot-kafka-signal":      needsSignals,
-	"incremental-snapshot-odd-tables":        needsSignals,
-	"incremental-snapshot-pause-resume-stop": needsSignals,
-	"incremental-snapshot-read-only":         needsSignals,
 
-	"notifications-initial-snapshot": needsNotices,
+	"blocking-snapshot":                      needsNotices,
+	"incremental-snapshot-pause-resume-stop": needsNotices,
+	"notifications-initial-snapshot":         needsNotices,
 
 	"smt-decode-message": needsMessages,
 
