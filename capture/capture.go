@@ -122,6 +122,57 @@ type Lagger interface {
 	Lag() (unread, undurable int64)
 }
 
+// Observer is a Reader that tells its state. It is asked at any time, by any goroutine, and answers at once.
+type Observer interface {
+	Observe() Observation
+}
+
+// Observation is the state of a Reader at one moment. Numbers of bytes are -1 where they are not known.
+type Observation struct {
+	Phase     string // snapshot or streaming
+	Connected bool   // the stream is open
+	// Asked says that Next waits for the source. Where it does not, the Reader is not what holds up the changes.
+	Asked bool
+	// Received is the place in the source's log up to which everything has come, Sent the one that the server says it has
+	// worked through for this Reader, 0 for unknown. They only grow, and mean nothing but that there is progress.
+	Received, Sent uint64
+	Unread         int64 // bytes of the source's log that have not come
+	Undurable      int64 // bytes of the source's log that are not durable here
+	Slot           *SlotState
+}
+
+// SlotState is what the source keeps of its log for a Reader. Numbers of bytes are -1 where they are not known.
+type SlotState struct {
+	Name      string  `json:"name"`
+	Status    string  `json:"status"`         // as the server has it: reserved, extended, unreserved, lost
+	Active    bool    `json:"active"`         // somebody reads from it
+	Confirmed string  `json:"confirmed"`      // up to here the server was told that changes are durable
+	Restart   string  `json:"restart"`        // the server keeps its log from here
+	End       string  `json:"end"`            // of the server's log
+	Retained  int64   `json:"retained_bytes"` // kept for the slot
+	Safe      int64   `json:"safe_wal_bytes"` // that may still be written before the slot is in danger of being lost
+	Max       int64   `json:"max_slot_wal_keep_bytes"`
+	HoursLeft float64 `json:"hours_left"` // until the slot is in danger, at the present rate; -1 is unknown or never
+	System    string  `json:"system_identifier"`
+	Timeline  int64   `json:"timeline"`
+	Warning   string  `json:"warning,omitempty"`
+}
+
+// InvariantError is a rule of the engine that was found broken. The task stops at once: what comes after it could lose
+// changes.
+type InvariantError struct {
+	Rule   string // I2, I3, ...
+	Detail string
+}
+
+// Error names the rule.
+func (e *InvariantError) Error() string {
+	return "internal error: invariant " + e.Rule + " is broken: " + e.Detail + "; nothing was confirmed past it, please report it with the log"
+}
+
+// Retriable is false: it is a bug, and must be seen.
+func (*InvariantError) Retriable() bool { return false }
+
 // Beater is a Reader that runs heartbeat.action.query.
 type Beater interface {
 	// Beat runs the query on a connection of its own. It may be called while Next is. An error ends the task.

@@ -347,6 +347,14 @@ func (r *onDemand) Beat(ctx context.Context) error {
 	return nil
 }
 
+// Observe is the stream's.
+func (r *onDemand) Observe() capture.Observation {
+	if s, ok := r.stream.(capture.Observer); ok {
+		return s.Observe()
+	}
+	return capture.Observation{Unread: -1, Undurable: -1}
+}
+
 // Unwrap is the Reader of the stream.
 func (r *onDemand) Unwrap() capture.Reader { return r.stream }
 

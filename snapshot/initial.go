@@ -56,6 +56,8 @@ var (
 	_ capture.Reader = (*initial)(nil)
 	_ capture.Lagger = (*initial)(nil)
 	_ capture.Beater = (*initial)(nil)
+
+	_ capture.Observer = (*initial)(nil)
 )
 
 // Next yields the snapshot, then the stream.
@@ -178,6 +180,20 @@ func (i *initial) Lag() (unread, undurable int64) {
 		return l.Lag()
 	}
 	return -1, -1
+}
+
+// Observe is the stream's once the snapshot is over. Until then the snapshot explains that the stream stands.
+func (i *initial) Observe() capture.Observation {
+	o := capture.Observation{Unread: -1, Undurable: -1}
+	if s, ok := i.stream.(capture.Observer); ok {
+		o = s.Observe()
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.streamed {
+		o.Phase = "snapshot"
+	}
+	return o
 }
 
 // Beat is the stream's.

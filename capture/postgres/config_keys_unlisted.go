@@ -202,6 +202,30 @@ func unlistedKeys() []config.Key {
 			Pattern:  regexp.MustCompile(`^snapshot\.select\.statement\.overrides\..+$`),
 		},
 		{
+			Name: "slot.guard.interval.ms", Type: config.Long, Default: "5000", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Milliseconds between two looks at the slot, 0 never looks. Debezium does not have it.",
+			Check:    nonNegative,
+		},
+		{
+			Name: "slot.guard.retained.bytes", Type: config.Long, Default: "10737418240", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Bytes of the server's log kept for the slot from which on the guard warns, 0 never warns. Debezium does not have it.",
+			Check:    nonNegative,
+		},
+		{
+			Name: "slot.guard.safe.percent", Type: config.Int, Default: "20", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Percent of max_slot_wal_keep_size left below which the guard warns, 0 never warns. Debezium does not have it.",
+			Check:    nonNegative,
+		},
+		{
+			Name: "slot.guard.hours", Type: config.Int, Default: "6", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc:      "Hours left at the present rate, until the slot is in danger of being lost, below which the guard warns, 0 never warns. Debezium does not have it.",
+			Check:    nonNegative,
+		},
+		{
 			Name: "driver.<option>", Type: config.String, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Options of the JDBC driver.",

@@ -82,13 +82,16 @@ insert into s values (1, '\x00ff', '2026-07-01 12:00+00', '2026-02-03', '1 day 2
 	require.Contains(t, second, "tz=2026-07-01T12:00:00")
 }
 
+// Stream, catalog and guard each have a connection.
 func TestNameOfTheSession(t *testing.T) {
 	f := newFixture(t, "snapshot.mode", "no_data")
 	f.Exec(t, `create table a(id int primary key)`)
 	s := f.open("")
 	f.Exec(t, `insert into a values (1)`)
 	s.read(1)
-	require.Equal(t, "2", f.Text(t, `select count(*) from pg_stat_activity where datname = current_database() and application_name = 'freshet:src'`))
+	waitFor(t, "three sessions by the name", func() bool {
+		return f.Text(t, `select count(*) from pg_stat_activity where datname = current_database() and application_name = 'freshet:src'`) == "3"
+	})
 }
 
 func TestInitialStatementsAndStatementTimeout(t *testing.T) {

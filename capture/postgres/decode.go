@@ -71,7 +71,7 @@ func newDecoder(o *options, log *slog.Logger, types *Registry, from position) *d
 	}
 	if from.Proc == 0 {
 		// The stream begins: nothing was committed in it yet. What a snapshot said is no part of its positions.
-		d.pos = position{LSN: from.start(), Proc: from.start(), Commit: from.Commit, Xmin: from.Xmin}
+		d.pos = position{LSN: from.start(), Proc: from.start(), Commit: from.Commit, Xmin: from.Xmin, System: from.System, Timeline: from.Timeline}
 	}
 	return d
 }
@@ -175,6 +175,7 @@ func (d *decoder) commit(b *change.Batch, m commitMessage) {
 	d.pos = position{
 		LSN: m.End, Proc: m.End, Commit: m.End, Type: typeCommit,
 		TxID: int64(d.tx.XID), Micros: m.Micros, Xmin: d.pos.Xmin, Message: message,
+		System: d.pos.System, Timeline: d.pos.Timeline,
 	}
 	d.boundary(b, change.TxEnd, m.End)
 	d.taken = takenPart{}

@@ -24,9 +24,10 @@ type opening struct {
 	env  capture.Env
 	conn dialer
 
-	from  position // env.From, zero where there is none
-	types *Registry
-	slot  *slotState // nil where it does not exist
+	from   position // env.From, zero where there is none
+	server cluster
+	types  *Registry
+	slot   *slotState // nil where it does not exist
 	// spooled is what the spool holds behind from.
 	spooled spooled
 }
@@ -60,6 +61,9 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 	if err := op.prepare(ctx, conn); err != nil {
 		return nil, err
 	}
+	if op.server, err = lookupCluster(ctx, conn, op.conn); err != nil {
+		return nil, err
+	}
 	if op.spooled, err = loadSpool(ctx, op.env.Spool, op.o.Database); err != nil {
 		return nil, err
 	}
@@ -73,6 +77,7 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 	op.log.Info("starting", "snapshot", p.snapshot, "because", p.why, "slot", op.o.SlotName, "position", string(op.env.From))
 	r := newReader(op.o, op.log, op.conn, op.types, op.from)
 	r.spool, r.spooled = op.env.Spool, op.spooled
+	r.cluster = op.server
 	if r.senderTimeout, err = senderTimeout(ctx, conn); err != nil {
 		return nil, err
 	}
@@ -85,7 +90,11 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return op.onDemand(stream, r)
+	reader, err := op.onDemand(stream, r)
+	if err == nil {
+		r.guard.start(ctx)
+	}
+	return reader, err
 }
 
 // onDemand lets signals ask for snapshots.
@@ -184,10 +193,7 @@ func (op *opening) decide(ctx context.Context, conn *pgconn.PgConn) (plan, error
 		op.from = position{} // the slot's own
 		return plan{false, true, "the position check is off"}, nil
 	}
-	return plan{}, &Error{
-		Op: "resume from", Subject: "slot " + strconv.Quote(op.o.SlotName), Err: gap, permanent: true,
-		Hint: "set snapshot.mode=when_needed to read all tables again, or delete the connector's offset and the slot and start anew",
-	}
+	return plan{}, lostError(op.o, op.env.Connector, gap)
 }
 
 // gap returns the *gapError of the stored position, nil for none.
@@ -196,8 +202,16 @@ func (op *opening) gap(ctx context.Context, conn *pgconn.PgConn) (gap, err error
 	if err != nil {
 		return nil, err
 	}
-	// A slot that was confirmed behind the position is no gap where the spool has what lies between.
-	return checkPosition(max(op.from.start(), op.spooled.end), op.slot, end), nil
+	gap = checkCluster(op.from, op.server, end, func(timeline int64) (string, error) { return op.conn.timelineHistory(ctx, timeline) })
+	var lost *gapError
+	switch {
+	case gap == nil:
+		// A slot that was confirmed behind the position is no gap where the spool has what lies between.
+		gap = checkPosition(max(op.from.start(), op.spooled.end), op.slot, end)
+	case !errors.As(gap, &lost):
+		return nil, gap
+	}
+	return gap, nil
 }
 
 // dropSpool deletes a spool that is of no use: its snapshot is taken again, or the position lies behind it.

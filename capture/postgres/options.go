@@ -63,6 +63,15 @@ type slotOptions struct {
 	StatusInterval  time.Duration
 	XminInterval    time.Duration // 0 does not read xmin
 	CheckPosition   bool          // internal.log.position.check.enable
+	Guard           guardOptions
+}
+
+// guardOptions say how often the guard looks, and what it warns of; 0 is never.
+type guardOptions struct {
+	Interval    time.Duration
+	Retained    int64 // bytes
+	SafePercent int64
+	Hours       int64
 }
 
 // snapshotting says whether and how the rows that are there are read.
@@ -185,6 +194,10 @@ func parseSlot(v config.Values) slotOptions {
 		StatusInterval:  v.Millis("status.update.interval.ms"),
 		XminInterval:    v.Millis("xmin.fetch.interval.ms"),
 		CheckPosition:   v.Bool("internal.log.position.check.enable"),
+		Guard: guardOptions{
+			Interval: v.Millis("slot.guard.interval.ms"), Retained: v.Int("slot.guard.retained.bytes"),
+			SafePercent: v.Int("slot.guard.safe.percent"), Hours: v.Int("slot.guard.hours"),
+		},
 	}
 }
 

@@ -65,6 +65,10 @@ type position struct {
 	// transaction may have written before a place up to which everything was taken: a keep-alive's, or the snapshot's.
 	Floor lsn
 
+	// System and Timeline are members of ours: the system identifier of the cluster that the position belongs to, and the
+	// timeline it was taken on. 0 when unknown.
+	System, Timeline int64
+
 	Snapshot  string // INITIAL while a snapshot runs and until streaming has begun
 	Last      bool   // last_snapshot_record
 	Completed bool   // snapshot_completed
@@ -98,7 +102,7 @@ func (p position) unfinishedSnapshot() bool { return p.Snapshot != "" && !p.Comp
 
 // Position is the canonical JSON, its members in the recorded order.
 func (p position) Position() change.Position {
-	out := make([]byte, 0, 160)
+	out := make([]byte, 0, 224)
 	number := func(name string, n int64) {
 		if n != 0 {
 			out = strconv.AppendInt(append(append(append(out, ',', '"'), name...), '"', ':'), n, 10)
@@ -119,6 +123,8 @@ func (p position) Position() change.Position {
 	number("txId", p.TxID)
 	number("xmin", p.Xmin)
 	number("ts_usec", p.Micros)
+	number("system_id", p.System)
+	number("timeline", p.Timeline)
 	if p.Snapshot != "" {
 		out = append(append(append(out, `,"snapshot":"`...), p.Snapshot...), '"')
 		out = strconv.AppendBool(append(out, `,"snapshot_completed":`...), p.Completed)
@@ -143,6 +149,8 @@ func parsePosition(text change.Position) (position, error) {
 		TxID      *int64          `json:"txId"`
 		Micros    *int64          `json:"ts_usec"`
 		Xmin      *int64          `json:"xmin"`
+		System    *int64          `json:"system_id"`
+		Timeline  *int64          `json:"timeline"`
 		Snapshot  json.RawMessage `json:"snapshot"`
 		Last      *bool           `json:"last_snapshot_record"`
 		Completed *bool           `json:"snapshot_completed"`
@@ -154,6 +162,7 @@ func parsePosition(text change.Position) (position, error) {
 		LSN: lsn(value(m.LSN)), Proc: lsn(value(m.Proc)), Commit: lsn(value(m.Commit)), Type: value(m.Type),
 		Events: int(value(m.Events)), TxID: value(m.TxID), Micros: value(m.Micros), Xmin: value(m.Xmin),
 		Last: value(m.Last), Completed: value(m.Completed), Message: lsn(value(m.Message)), Floor: lsn(value(m.Floor)),
+		System: value(m.System), Timeline: value(m.Timeline),
 	}
 	// Older versions wrote true or "true".
 	switch s := strings.ToUpper(strings.Trim(string(m.Snapshot), `"`)); s {

@@ -25,6 +25,9 @@ type Reader struct {
 	conn dialer
 	side side // used by the stream's goroutine, and by Close after it
 
+	guard   *guard
+	cluster cluster // that was found when the Reader was opened
+
 	beating sync.Mutex // guards beats
 	beats   side       // used by Beat, and by Close after it
 	// from is where to begin.
@@ -49,6 +52,11 @@ type Reader struct {
 	shared shared
 	recent recentXIDs // whose ends the stream has brought
 	closed sync.Once
+
+	asking    atomic.Bool   // Next waits
+	streaming atomic.Bool   // the stream is open
+	began     atomic.Uint64 // where it began
+	most      atomic.Uint64 // start of the last position handed out
 	// given and committed are the last positions handed out and taken back, for slot.drop.on.stop. mu guards them.
 	mu               sync.Mutex
 	given, committed change.Position
@@ -57,6 +65,8 @@ type Reader struct {
 var (
 	_ capture.Reader = (*Reader)(nil)
 	_ capture.Lagger = (*Reader)(nil)
+
+	_ capture.Observer = (*Reader)(nil)
 )
 
 func newReader(o *options, log *slog.Logger, c dialer, types *Registry, from position) *Reader {
@@ -64,6 +74,7 @@ func newReader(o *options, log *slog.Logger, c dialer, types *Registry, from pos
 		o: o, log: log, conn: c, side: side{dialer: c}, beats: side{dialer: c}, from: from, types: types,
 	}
 	r.shared.renew()
+	r.guard = newGuard(r)
 	return r
 }
 
@@ -85,12 +96,16 @@ func (r *Reader) Next(ctx context.Context, b *change.Batch) error {
 		return nil
 	default:
 	}
+	r.asking.Store(true)
+	defer r.asking.Store(false)
 	select {
 	case p := <-r.shared.out:
 		r.take(b, p)
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-r.guard.failed:
+		return r.guard.err
 	case <-r.shared.done:
 	}
 	select {
@@ -111,6 +126,7 @@ func (r *Reader) take(b *change.Batch, p parcel) {
 	b.End = p.pos.Position()
 	p.batch.Reset()
 	r.shared.free <- p.batch
+	r.most.Store(max(r.most.Load(), uint64(p.pos.start())))
 	r.mu.Lock()
 	r.given = b.End
 	r.mu.Unlock()
@@ -121,6 +137,9 @@ func (r *Reader) Commit(ctx context.Context, p change.Position) error {
 	pos, err := parsePosition(p)
 	if err != nil {
 		return err
+	}
+	if most := r.most.Load(); most != 0 && uint64(pos.start()) > most {
+		return &capture.InvariantError{Rule: "I2", Detail: fmt.Sprintf("%s is to be confirmed, but only %s was handed out", pos.start(), lsn(most))}
 	}
 	r.shared.confirm(pos.start())
 	r.tidySpool(ctx, pos.start())
@@ -183,6 +202,7 @@ func (r *Reader) close(ctx context.Context) error {
 	}
 	r.beating.Lock()
 	defer r.beating.Unlock()
+	errs = append(errs, r.guard.close(ctx))
 	return errors.Join(append(errs, r.side.close(ctx), r.beats.close(ctx))...)
 }
 
@@ -223,6 +243,8 @@ func (r *Reader) start(ctx context.Context) error {
 // reads it, after prepare.
 func (r *Reader) begin(ctx context.Context, prepare func(*stream)) error {
 	start := max(r.from.start(), r.spooled.end)
+	r.from.System, r.from.Timeline = r.cluster.System, r.cluster.Timeline
+	r.began.Store(uint64(start))
 	pg, w, err := r.startReplication(ctx, start)
 	if err != nil {
 		return err
@@ -264,6 +286,7 @@ func (r *Reader) begin(ctx context.Context, prepare func(*stream)) error {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
 	r.wake = func() { _ = w.conn.SetReadDeadline(time.Unix(1, 0)) }
+	r.streaming.Store(true)
 	go s.run(run) // Close waits for shared.done
 	return nil
 }

@@ -196,7 +196,7 @@ func TestPositionAtRestHasTheRecordedMembers(t *testing.T) {
 	require.Regexp(t, `^\{"last_snapshot_record":true,"lsn":\d+,"txId":\d+,"ts_usec":\d+,"snapshot":"INITIAL","snapshot_completed":true\}$`, string(s.end))
 	f.Exec(t, `insert into a values (2)`)
 	s.read(1)
-	require.Regexp(t, `^\{"lsn_proc":(\d+),"messageType":"COMMIT","lsn_commit":\d+,"lsn":\d+,"txId":\d+,"ts_usec":\d+\}$`, string(s.untilCommit()))
+	require.Regexp(t, `^\{"lsn_proc":(\d+),"messageType":"COMMIT","lsn_commit":\d+,"lsn":\d+,"txId":\d+,"ts_usec":\d+,"system_id":\d+,"timeline":1\}$`, string(s.untilCommit()))
 }
 
 func TestIdleDatabaseMovesItsPosition(t *testing.T) {

@@ -77,7 +77,7 @@ func (s *slotState) lost() bool { return s.WALStatus == "lost" || s.Restart == 0
 // currentLSN is the end of the server's log; on a standby, of what it has received.
 func currentLSN(ctx context.Context, conn *pgconn.PgConn) (lsn, error) {
 	rows, err := query(ctx, conn, `SELECT CASE WHEN pg_is_in_recovery()
-THEN coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) ELSE pg_current_wal_lsn() END`)
+THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) ELSE pg_current_wal_lsn() END`)
 	if err != nil {
 		return 0, wrapError("read", "the end of the server's log", err)
 	}

@@ -119,6 +119,7 @@ func (s *stream) run(ctx context.Context) {
 	}
 	s.goodbye(ctx, err == nil)
 	sh.err = err
+	s.r.streaming.Store(false)
 	close(sh.done)
 }
 

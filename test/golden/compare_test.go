@@ -179,7 +179,7 @@ var offsetMembers = map[string]string{
 	"messageType": "string", "snapshot": "string", "snapshot_completed": "bool", "last_snapshot_record": "bool",
 	"incremental_snapshot_primary_key": "string", "incremental_snapshot_maximum_key": "string", "incremental_snapshot_collections": "string",
 	"incremental_snapshot_correlation_id": "string", "freshet_snapshots": "object",
-	"transaction_id": "string", "lsn_message": "number",
+	"transaction_id": "string", "lsn_message": "number", "system_id": "number", "timeline": "number",
 }
 
 // offsetsFile is what GET /connectors/{name}/offsets answers.

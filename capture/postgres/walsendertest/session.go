@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -186,8 +185,10 @@ func Hangup(*Session) error { return errHangup }
 func Await(want func(Status) bool) Step {
 	return func(x *Session) error {
 		for {
-			if slices.ContainsFunc(x.s.Statuses(), want) {
-				return nil
+			for _, u := range x.s.Statuses() {
+				if want(u) {
+					return nil
+				}
 			}
 			select {
 			case <-x.changed:
