@@ -45,7 +45,7 @@ func TestFaultsHaveTheirTests(t *testing.T) {
 			t.Errorf("%s names no test, and does not say why", m[1])
 		}
 		for _, p := range proofs {
-			for _, name := range strings.Fields(p[2]) {
+			for name := range strings.FieldsSeq(p[2]) {
 				if test := p[1] + " " + strings.Trim(name, "`"); !tests[test] {
 					t.Errorf("%s names the test %s, which does not exist", m[1], test)
 				}

@@ -24,6 +24,7 @@ type event struct {
 	before    Row // nil for none
 	after     Row
 	source    source
+	tx        *place // in its transaction; nil where that is not told
 	body      string // all of the payload but the time of processing
 	tombstone bool
 }
@@ -38,6 +39,21 @@ type source struct {
 	LSN      int64
 	Snapshot string
 	Sequence string
+}
+
+// place is the transaction block: which change of the transaction it is, of all and of its table.
+type place struct {
+	ID    string `json:"id"`
+	Total int64  `json:"total_order"`
+	Table int64  `json:"data_collection_order"`
+	xid   int64
+}
+
+// boundary is a record of the topic of transactions.
+type boundary struct {
+	Status string `json:"status"`
+	ID     string `json:"id"`
+	Events *int64 `json:"event_count"`
 }
 
 // id names the place of a change in the source's log and its part in it: the same change has the same one always.
@@ -121,6 +137,11 @@ func parse(r *Record) (e *event, names [2]string, err error) {
 	e.body = strings.Join([]string{v.Op, string(v.Before), string(v.After), string(v.Source), string(v.Transaction)}, "\x00")
 	if err := json.Unmarshal(v.Source, &e.source); err != nil {
 		return nil, names, fmt.Errorf("source block: %w", err)
+	}
+	if len(v.Transaction) > 0 {
+		if err := json.Unmarshal(v.Transaction, &e.tx); err != nil {
+			return nil, names, fmt.Errorf("transaction block: %w", err)
+		}
 	}
 	if e.before, err = parseRow(v.Before); err != nil {
 		return nil, names, fmt.Errorf("before: %w", err)

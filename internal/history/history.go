@@ -3,7 +3,7 @@
 // Package history judges what was captured: the records of topics in offset order, against what the source did.
 //
 // Its main type is Checker. It is fed with raw records and, where the source kept a Journal, with every committed change of
-// it. Each rule has the name of its invariant (R2, R3, R4, R5, R6, R7, R15 of the reliability rules); a violation names the
+// it. Each rule has the name of its invariant (R2, R3, R4, R5, R6, R7, R10, R15 of the reliability rules); a violation names the
 // rule, the topic and the offset. It knows nothing of databases or logs, so the same rules serve every test.
 //
 // What it looks at without a journal:
@@ -13,6 +13,7 @@
 //	R4   repeats are contiguous runs of what came before, up to its end, and byte-equal but for the time of processing
 //	R5   the last commit that a change names never falls
 //	R6   no row of a snapshot replaces a newer change of its key
+//	R10  changes are numbered within their transactions without a gap, and END counts them
 //	R15  topic, key, row, schema names and source block agree
 //
 // and with one:
@@ -60,8 +61,8 @@ type Options struct {
 	Exact bool
 }
 
-// Violation is a broken rule.
-type Violation struct {
+// ViolationError is a broken rule.
+type ViolationError struct {
 	Rule   string
 	Topic  string
 	Offset int64 // -1 where it is not about one record
@@ -69,7 +70,7 @@ type Violation struct {
 }
 
 // Error is a line for people.
-func (v *Violation) Error() string {
+func (v *ViolationError) Error() string {
 	if v.Offset < 0 {
 		return fmt.Sprintf("%s: topic %s: %s", v.Rule, v.Topic, v.What)
 	}
@@ -78,13 +79,15 @@ func (v *Violation) Error() string {
 
 // Report is what was looked at: a check of nothing passes, so tests look at the counts.
 type Report struct {
-	Records   int
-	Snapshot  int // rows of snapshots
-	Changes   int // streamed, repeats not counted
-	Repeats   int
-	Runs      int // of repeats
-	Commits   int // at which the rows were compared with the source's
-	Fallbacks int // values taken from the version before, because the event does not tell them
+	Records  int
+	Snapshot int // rows of snapshots
+	Changes  int // streamed, repeats not counted
+	Repeats  int
+	Runs     int // of repeats
+	Commits  int // at which the rows were compared with the source's
+	// Transactions whose END counts what was told.
+	Transactions int
+	Fallbacks    int // values taken from the version before, because the event does not tell them
 }
 
 // most is how many violations are kept.
@@ -98,6 +101,8 @@ type Checker struct {
 	report     Report
 	violations []error
 	more       int
+
+	transactions transactions
 }
 
 // New makes a Checker.
@@ -105,7 +110,7 @@ func New(o Options) *Checker {
 	if o.Placeholder == "" {
 		o.Placeholder = "__debezium_unavailable_value"
 	}
-	return &Checker{o: o, lanes: map[string]*lane{}}
+	return &Checker{o: o, lanes: map[string]*lane{}, transactions: transactions{}}
 }
 
 // Check judges records in one call; those of one topic come in offset order. The error joins violations.
@@ -120,6 +125,10 @@ func Check(o Options, records []Record) (Report, error) {
 // Add takes the next record of its topic. It keeps the bytes.
 func (c *Checker) Add(r Record) {
 	c.report.Records++
+	if r.Topic == c.o.Prefix+".transaction" {
+		c.boundary(&r)
+		return
+	}
 	l := c.lanes[r.Topic]
 	if l == nil {
 		l = c.newLane(r.Topic)
@@ -135,6 +144,7 @@ func (c *Checker) Finish() (Report, error) {
 		c.lanes[name].finish()
 	}
 	c.missingTopics()
+	c.finishTransactions()
 	errs := c.violations
 	if c.more > 0 {
 		errs = append(errs, fmt.Errorf("and %d more", c.more))
@@ -160,7 +170,7 @@ func (c *Checker) violate(rule, topic string, offset int64, format string, args 
 		c.more++
 		return
 	}
-	c.violations = append(c.violations, &Violation{rule, topic, offset, fmt.Sprintf(format, args...)})
+	c.violations = append(c.violations, &ViolationError{rule, topic, offset, fmt.Sprintf(format, args...)})
 }
 
 // tableOf is the table that a topic is named after, "" where it is none's.

@@ -204,7 +204,7 @@ func replace(text []byte, old, by string) []byte {
 }
 
 func ruleOf(err error) string {
-	var v *history.Violation
+	var v *history.ViolationError
 	if errors.As(err, &v) {
 		return v.Rule
 	}
@@ -357,6 +357,48 @@ func TestPartialAndMissingTopics(t *testing.T) {
 	require.NoError(t, err)
 	_, err = history.Check(o, nil)
 	require.Equal(t, "R1", ruleOf(err), "%v", err)
+}
+
+// R10: numbers and counts of transactions.
+func TestTransactions(t *testing.T) {
+	numbered := func() *world {
+		w := newWorld()
+		w.tx(true, "c1=a", "c2=b")
+		w.tx(true, "u1=b", "d2")
+		for i, block := range map[int]string{0: "1,1", 1: "2,2", 2: "1,1", 3: "2,2"} {
+			var total, table int
+			_, _ = fmt.Sscanf(block, "%d,%d", &total, &table)
+			w.records[i].Value = replace(w.records[i].Value, `"ts_ms":`, fmt.Sprintf(`"transaction":{"id":"t%d:%d","total_order":%d,"data_collection_order":%d},"ts_ms":`, i/2, i, total, table))
+		}
+		for i := range 2 {
+			w.records = append(w.records, history.Record{Topic: "p.transaction", Offset: int64(i), Value: []byte(fmt.Sprintf(`{"status":"END","id":"t%d:9","event_count":2}`, i))})
+		}
+		return w
+	}
+	w := numbered()
+	o := history.Options{Prefix: "p", Exact: true}
+	rep, err := history.Check(o, w.records)
+	require.NoError(t, err)
+	require.Equal(t, 2, rep.Transactions)
+	for name, do := range map[string]func(w *world){
+		"a number is left out": func(w *world) {
+			w.records[1].Value = replace(w.records[1].Value, `"data_collection_order":2`, `"data_collection_order":3`)
+		},
+		"numbers begin anew": func(w *world) {
+			w.records[1].Value = replace(w.records[1].Value, `"total_order":2,"data_collection_order":2`, `"total_order":1,"data_collection_order":1`)
+		},
+		"END counts another": func(w *world) { w.records[5].Value = replace(w.records[5].Value, `:2}`, `:3}`) },
+		"no END":             func(w *world) { w.records = w.records[:6] },
+		"END twice":          func(w *world) { w.records = append(w.records, w.records[6]) },
+		"END is no END":      func(w *world) { w.records[5].Value = []byte("x") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := numbered()
+			do(w)
+			_, err := history.Check(o, w.records)
+			require.Contains(t, rulesOf(err), "R10", "%v", err)
+		})
+	}
 }
 
 func TestParseJournal(t *testing.T) {

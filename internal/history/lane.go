@@ -19,13 +19,14 @@ type lane struct {
 	print uint64         // fingerprint of rows
 	moved Row            // the row that the last delete took away: a changed key may refer to its values
 
-	last    *event // the record before
-	runs    runs
-	xid     int64 // of the transaction being told
-	lsn     int64
-	commit  uint64         // the last commit that a change named
-	left    map[int64]bool // transactions that were left
-	changed map[string]int64
+	last     *event // the record before
+	numbered place  // of the change before
+	runs     runs
+	xid      int64 // of the transaction being told
+	lsn      int64
+	commit   uint64         // the last commit that a change named
+	left     map[int64]bool // transactions that were left
+	changed  map[string]int64
 }
 
 func (c *Checker) newLane(topic string) *lane {
@@ -75,6 +76,7 @@ func (l *lane) add(r *Record) {
 	case l.repeated(e):
 	default:
 		l.order(e)
+		l.number(e)
 		l.change(e)
 	}
 }

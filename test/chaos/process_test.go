@@ -44,7 +44,8 @@ func newWorkerEnv(t *testing.T, source *testdb.Server, s *shape) workerEnv {
 		"database.password": source.Password, "database.dbname": source.Database, "table.include.list": "public\\..*",
 		"slot.name": "kill_" + source.Database, "publication.name": "kill", "publication.autocreate.mode": "filtered",
 		"max.batch.size": strconv.Itoa(s.batch), "snapshot.max.threads": strconv.Itoa(s.threads), "slot.retry.delay.ms": "200", "status.update.interval.ms": "50", "skipped.operations": "none",
-		"key.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+		"provide.transaction.metadata": strconv.FormatBool(s.metadata),
+		"key.converter":                "org.apache.kafka.connect.json.JsonConverter", "value.converter": "org.apache.kafka.connect.json.JsonConverter",
 	}))
 	write("sink.json", config(t, "kill-sink", map[string]string{
 		"connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector", "topics.regex": `kill\.public\..*`,

@@ -31,12 +31,14 @@ type shape struct {
 	batch     int // max.batch.size
 	threads   int // snapshot.max.threads
 	sinkBatch int
+	metadata  bool // provide.transaction.metadata
 }
 
 func newShape(rnd *rand.Rand) *shape {
 	return &shape{
 		rows: pick(rnd, 0, 30, 300, 2000), hot: pick(rnd, 12, 60, 300), truncates: rnd.IntN(4) == 0,
 		batch: pick(rnd, 1, 7, 50, 500, 2048), threads: 1 + rnd.IntN(2), sinkBatch: pick(rnd, 10, 100, 1000),
+		metadata: rnd.IntN(2) == 0,
 	}
 }
 
@@ -80,8 +82,8 @@ func (s *shape) check(t *testing.T, db *testdb.Server, data string) {
 	c := history.New(history.Options{
 		Prefix: "kill", Tags: []string{aborted}, Source: commits, Full: map[string]bool{"public.moves": true}, Exact: true,
 	})
-	for _, name := range tables {
-		eachRecord(t, data, "kill.public."+name, func(r *topic.Record) {
+	for _, name := range []string{"public.counters", "public.moves", "transaction"} {
+		eachRecord(t, data, "kill."+name, func(r *topic.Record) {
 			c.Add(history.Record{Topic: r.Topic, Offset: r.Offset, Key: bytes.Clone(r.Key.Bytes()), Value: bytes.Clone(r.Value.Bytes())})
 		})
 	}
@@ -91,6 +93,7 @@ func (s *shape) check(t *testing.T, db *testdb.Server, data string) {
 	require.False(t, t.Failed())
 	require.NotZero(t, rep.Changes)
 	require.NotZero(t, rep.Commits)
+	require.Equal(t, s.metadata, rep.Transactions > 0)
 	for _, name := range tables {
 		r, err := verify.Compare(t.Context(), db.Connect(t), db.Connect(t), verify.Table{
 			Source: schema.ID{Schema: "public", Name: name}, Target: schema.ID{Schema: "copy", Name: name},

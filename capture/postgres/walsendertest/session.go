@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -185,10 +186,8 @@ func Hangup(*Session) error { return errHangup }
 func Await(want func(Status) bool) Step {
 	return func(x *Session) error {
 		for {
-			for _, u := range x.s.Statuses() {
-				if want(u) {
-					return nil
-				}
+			if slices.ContainsFunc(x.s.Statuses(), want) {
+				return nil
 			}
 			select {
 			case <-x.changed:
