@@ -113,7 +113,10 @@ func (c *child) waitFor(t *testing.T, line string, while time.Duration, failed <
 }
 
 // streamed says whether the snapshot was over.
-func (c *child) streamed() bool { return strings.Contains(c.stderr.String(), "msg=streaming") }
+func (c *child) streamed() bool {
+	said := c.stderr.String()
+	return strings.Contains(said, "snapshot=false") && strings.Contains(said, "msg=streaming") || strings.Contains(said, "the spool is read and deleted")
+}
 
 func (c *child) kill(t *testing.T) {
 	t.Helper()
