@@ -75,6 +75,11 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger) Op
 		if w.progress != nil {
 			env.Progress = func(p capture.Progress) { w.progress(c.Name, p) }
 		}
+		snapshots := w.Snapshots(c.Name)
+		if env.Signals, err = snapshots.opened(); err != nil {
+			return nil, err
+		}
+		env.Jobs = snapshots.report
 		var notices *emitter.Notices
 		notices, env.Notify = noticesFor(v, log)
 		if t.reader, err = c.Plugin.Source.Open(ctx, env, v); err != nil {

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"freshet/capture"
@@ -41,6 +42,10 @@ type Worker struct {
 	log      *slog.Logger
 	runID    string
 	progress func(connector string, p capture.Progress)
+	keeper   Keeper
+
+	mu        sync.Mutex // guards snapshots
+	snapshots map[string]*Snapshots
 }
 
 // WorkerOptions is what a Worker needs.
@@ -52,6 +57,8 @@ type WorkerOptions struct {
 	Log    *slog.Logger
 	// Progress, if not nil, is told how snapshots go on; it must not block.
 	Progress func(connector string, p capture.Progress)
+	// Keeper keeps what operators asked for over restarts; nil keeps nothing.
+	Keeper Keeper
 }
 
 // NewWorker makes a Worker.
@@ -61,7 +68,40 @@ func NewWorker(o WorkerOptions) *Worker {
 	if o.Config.DrainTimeout == 0 {
 		o.Config.DrainTimeout = 5 * time.Second // Connect's task.shutdown.graceful.timeout.ms
 	}
-	return &Worker{plugins: o.Plugins, topics: o.Topics, config: o.Config, log: o.Log, runID: uuid(id), progress: o.Progress}
+	return &Worker{
+		plugins: o.Plugins, topics: o.Topics, config: o.Config, log: o.Log, runID: uuid(id), progress: o.Progress,
+		keeper: o.Keeper, snapshots: map[string]*Snapshots{},
+	}
+}
+
+// newID is a random UUID.
+func newID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return uuid(id)
+}
+
+// Snapshots are the snapshots on demand of a connector, whether it runs or not.
+func (w *Worker) Snapshots(connector string) *Snapshots {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.snapshots[connector]
+	if s == nil {
+		s = newSnapshots(connector, w.keeper, w.log)
+		w.snapshots[connector] = s
+	}
+	return s
+}
+
+// ForgetSnapshots forgets those of a connector that was deleted.
+func (w *Worker) ForgetSnapshots(connector string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.snapshots, connector)
+	if w.keeper == nil {
+		return nil
+	}
+	return w.keeper.DeleteStatus("snapshots/" + connector)
 }
 
 func uuid(id [16]byte) string {

@@ -17,6 +17,7 @@ type request struct {
 	Conditions  []requestedCondition `json:"additional-conditions"`
 	Surrogate   string               `json:"surrogate-key"`
 	Message     string               `json:"message"`
+	ID          string               `json:"id"` // of one snapshot to be stopped; Debezium does not have it
 }
 
 // requestedCondition limits the rows of a table: Filter is a part of a WHERE, or a whole statement for a blocking one.

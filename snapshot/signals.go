@@ -131,7 +131,7 @@ func (r *onDemand) pause(paused bool) {
 // stopJobs ends snapshots: of the tables named, or all.
 func (r *onDemand) stopJobs(req *request) {
 	if len(req.Collections) == 0 {
-		r.stopAll()
+		r.stopAll(req.ID)
 		return
 	}
 	for _, j := range slices.Clone(r.state.Jobs) {
@@ -159,10 +159,15 @@ func (r *onDemand) stopJobs(req *request) {
 	}
 }
 
-// stopAll ends all snapshots. The rows of a window that is open are handed out.
-func (r *onDemand) stopAll() {
-	r.state.Paused = false
+// stopAll ends all snapshots, or the one of an id. The rows of a window that is open are handed out.
+func (r *onDemand) stopAll(id string) {
+	if id == "" || len(r.state.Jobs) == 1 {
+		r.state.Paused = false
+	}
 	for _, j := range slices.Clone(r.state.Jobs) {
+		if id != "" && j.ID != id {
+			continue
+		}
 		if j.Blocking && r.blocking != nil && j == r.state.Jobs[0] {
 			continue // it is nearly through: nothing else is done meanwhile
 		}

@@ -3,6 +3,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"freshet/capture"
+	"freshet/connect"
 	"freshet/emitter/topic"
 	"freshet/internal/topicio"
 )
@@ -107,6 +110,58 @@ func (c *Client) Produce(ctx context.Context, name string, in io.Reader) (int, e
 	return answer.Produced, nil
 }
 
+// Snapshots lists the snapshots on demand of a connector.
+func (c *Client) Snapshots(ctx context.Context, connector string) ([]capture.SnapshotJob, error) {
+	var out []capture.SnapshotJob
+	err := c.json(ctx, snapshotsPath(connector), &out)
+	return out, err
+}
+
+// StartSnapshot asks for one.
+func (c *Client) StartSnapshot(ctx context.Context, connector string, r connect.SnapshotRequest) (capture.SnapshotJob, error) {
+	var job capture.SnapshotJob
+	body, err := json.Marshal(r)
+	if err != nil {
+		return job, err
+	}
+	resp, err := c.doMedia(ctx, http.MethodPost, snapshotsPath(connector), bytes.NewReader(body), mediaJSON)
+	if err != nil {
+		return job, err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&job); err != nil {
+		return job, fmt.Errorf("answer of the worker: %w", err)
+	}
+	return job, nil
+}
+
+// PauseSnapshot holds one back, or lets it go on.
+func (c *Client) PauseSnapshot(ctx context.Context, connector, id string, paused bool) error {
+	what := "/resume"
+	if paused {
+		what = "/pause"
+	}
+	return c.send(ctx, http.MethodPut, snapshotsPath(connector)+"/"+url.PathEscape(id)+what)
+}
+
+// CancelSnapshot cancels one, or forgets one that has ended.
+func (c *Client) CancelSnapshot(ctx context.Context, connector, id string) error {
+	return c.send(ctx, http.MethodDelete, snapshotsPath(connector)+"/"+url.PathEscape(id))
+}
+
+func snapshotsPath(connector string) string {
+	return "/connectors/" + url.PathEscape(connector) + "/snapshots"
+}
+
+// send sends a request without a body and wants no answer but success.
+func (c *Client) send(ctx context.Context, method, path string) error {
+	resp, err := c.doMedia(ctx, method, path, nil, mediaJSON)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
 // json asks for a JSON document.
 func (c *Client) json(ctx context.Context, path string, into any) error {
 	resp, err := c.do(ctx, http.MethodGet, path, nil)
@@ -123,13 +178,17 @@ func (c *Client) json(ctx context.Context, path string, into any) error {
 // do sends a request. An answer that is no success becomes an error with the worker's message, unless it is one of
 // Produce, which tells how far it came.
 func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	return c.doMedia(ctx, method, path, body, mediaLines)
+}
+
+func (c *Client) doMedia(ctx context.Context, method, path string, body io.Reader, media string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, err
 	}
 	if body != nil {
-		r.Header.Set("Content-Type", mediaLines)
-		r.Header.Set("Accept", mediaLines)
+		r.Header.Set("Content-Type", media)
+		r.Header.Set("Accept", media)
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {

@@ -44,6 +44,7 @@ func (a *api) table() []route {
 		path("/connector-plugins/:plugin/config", get(a.pluginConfig)),
 		path("/connector-plugins/:plugin/config/validate", put(a.validate)),
 	}
+	routes = append(routes, a.snapshotRoutes()...)
 	if a.o.Topics != nil {
 		routes = append(routes, a.topicRoutes()...)
 	}

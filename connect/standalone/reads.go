@@ -106,6 +106,18 @@ func (h *Herder) TaskConfigs(_ context.Context, name string) ([]map[string]strin
 	return i.made.TaskConfigs(), nil
 }
 
+// Snapshots are the snapshots on demand of a source connector.
+func (h *Herder) Snapshots(_ context.Context, name string) (*connect.Snapshots, error) {
+	i, err := h.find(name, notFound)
+	if err != nil {
+		return nil, err
+	}
+	if i.kind() != "source" {
+		return nil, &connect.Error{Code: 400, Message: "Connector " + name + " is a " + i.kind() + ": only sources have snapshots"}
+	}
+	return h.o.Worker.Snapshots(name), nil
+}
+
 // Topics are the topics that the connector has used. An unknown connector has used none.
 func (h *Herder) Topics(_ context.Context, name string) ([]string, error) {
 	if i, err := h.find(name, notFound); err == nil && i.made != nil {

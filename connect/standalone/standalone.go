@@ -333,6 +333,9 @@ func (h *Herder) Delete(ctx context.Context, name string) error {
 		if err := i.wait(ctx); err != nil {
 			return err
 		}
+		if err := h.o.Worker.ForgetSnapshots(name); err != nil {
+			return fmt.Errorf("forget the snapshots of connector %q: %w", name, err)
+		}
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		delete(h.connectors, name)

@@ -47,7 +47,7 @@ type app struct {
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.standalone(),
-		a.topics(),
+		a.topics(), a.snapshot(),
 		a.doctor(),
 		a.replicate(),
 		a.demo(),

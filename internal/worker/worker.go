@@ -109,7 +109,7 @@ func run(ctx context.Context, o Options, s settings, listeners []net.Listener, d
 		_, port, _ := net.SplitHostPort(listeners[0].Addr().String()) // an address that was listened on has a port
 		address = net.JoinHostPort(address, port)
 	}
-	worker := connect.NewWorker(connect.WorkerOptions{Plugins: o.Plugins, Topics: log, Config: s.connect, Log: o.Log, Progress: o.Progress})
+	worker := connect.NewWorker(connect.WorkerOptions{Plugins: o.Plugins, Topics: log, Config: s.connect, Log: o.Log, Progress: o.Progress, Keeper: db})
 	herder := standalone.New(standalone.Options{Worker: worker, Store: db, WorkerID: address, Log: o.Log})
 	handler := rest.New(rest.Options{
 		Herder: herder, Topics: log, Commit: o.Commit, ClusterID: clusterID(db.Dir()), Hosts: s.hosts, Log: o.Log,

@@ -10,15 +10,12 @@ import (
 )
 
 const (
-	needsNotices     = "notifications are not served yet"
-	needsHeartbeats  = "heartbeats are not served yet"
-	needsTransaction = "transaction metadata is not served yet"
-	needsMessages    = "logical messages are not served yet"
-	needsMasks       = "column masks and propagated source types are not served yet"
-	needsTransform   = "of the transforms only RegexRouter and ExtractNewRecordState are served yet"
-	needsConverter   = "of the converters only JSON is served yet, for headers also the simple one"
-	needsProcessors  = "post processors are not served yet"
-	needsREST        = "the complete answer of the validation belongs to the REST API, which is not complete yet"
+	needsNotices    = "notifications are not served yet"
+	needsMasks      = "column masks and propagated source types are not served yet"
+	needsTransform  = "of the transforms only RegexRouter and ExtractNewRecordState are served yet"
+	needsConverter  = "of the converters only JSON is served yet, for headers also the simple one"
+	needsProcessors = "post processors are not served yet"
+	needsREST       = "the complete answer of the validation belongs to the REST API, which is not complete yet"
 )
 
 // postgresSkipped are the recorded cases that need what is not served yet, and what that is.
@@ -28,7 +25,7 @@ var postgresSkipped = map[string]string{
 	"incremental-snapshot-pause-resume-stop": needsNotices,
 	"notifications-initial-snapshot":         needsNotices,
 
-	"smt-decode-message": needsMessages,
+	"smt-decode-message": needsTransform,
 
 	"column-mask-truncate-hash":    needsMasks,
 	"column-propagate-source-type": needsMasks,

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rest
+
+import (
+	"net/http"
+
+	"freshet/connect"
+)
+
+// snapshotRoutes are freshet's own: snapshots of a source's tables while it streams.
+func (a *api) snapshotRoutes() []route {
+	at := func(path ...string) []string {
+		return append([]string{"connectors", ":connector", "snapshots"}, path...)
+	}
+	return []route{
+		{path: at(), media: mediaJSON, methods: []method{{http.MethodGet, a.listSnapshots}, {http.MethodPost, a.startSnapshot}}},
+		{path: at(":id"), media: mediaJSON, methods: []method{{http.MethodGet, a.snapshot}, {http.MethodDelete, a.deleteSnapshot}}},
+		{path: at(":id", "pause"), media: mediaJSON, methods: []method{{http.MethodPut, a.pauseSnapshot(true)}}},
+		{path: at(":id", "resume"), media: mediaJSON, methods: []method{{http.MethodPut, a.pauseSnapshot(false)}}},
+	}
+}
+
+func (a *api) listSnapshots(r *request) (reply, error) {
+	s, err := a.o.Herder.Snapshots(r.Context(), r.args[0])
+	if err != nil {
+		return reply{}, err
+	}
+	jobs, err := s.List()
+	return reply{status: http.StatusOK, body: jobs}, err
+}
+
+func (a *api) startSnapshot(r *request) (reply, error) {
+	var q connect.SnapshotRequest
+	if err := readBody(r, &q); err != nil {
+		return reply{}, &connect.Error{Code: http.StatusBadRequest, Message: err.Error()}
+	}
+	s, err := a.o.Herder.Snapshots(r.Context(), r.args[0])
+	if err != nil {
+		return reply{}, err
+	}
+	job, err := s.Start(q)
+	return reply{status: http.StatusAccepted, body: job}, err
+}
+
+func (a *api) snapshot(r *request) (reply, error) {
+	s, err := a.o.Herder.Snapshots(r.Context(), r.args[0])
+	if err != nil {
+		return reply{}, err
+	}
+	job, err := s.Get(r.args[1])
+	return reply{status: http.StatusOK, body: job}, err
+}
+
+// deleteSnapshot forgets one that has ended (204), or cancels it (202).
+func (a *api) deleteSnapshot(r *request) (reply, error) {
+	s, err := a.o.Herder.Snapshots(r.Context(), r.args[0])
+	if err != nil {
+		return reply{}, err
+	}
+	gone, err := s.Delete(r.args[1])
+	if gone {
+		return reply{status: http.StatusNoContent}, err
+	}
+	return reply{status: http.StatusAccepted}, err
+}
+
+func (a *api) pauseSnapshot(paused bool) handler {
+	return func(r *request) (reply, error) {
+		s, err := a.o.Herder.Snapshots(r.Context(), r.args[0])
+		if err != nil {
+			return reply{}, err
+		}
+		return reply{status: http.StatusAccepted}, s.Pause(r.args[1], paused)
+	}
+}

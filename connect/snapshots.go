@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package connect
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"freshet/capture"
+)
+
+// Keeper keeps values by key over restarts; *store.DB is one. A call returns when the change is durable.
+type Keeper interface {
+	PutStatus(key string, value []byte) error
+	Status(key string) ([]byte, error)
+	DeleteStatus(key string) error
+}
+
+// SnapshotRequest asks for a snapshot of some tables of a source while it streams.
+type SnapshotRequest struct {
+	ID     string   `json:"id"` // "" for one of ours
+	Type   string   `json:"type"`
+	Tables []string `json:"tables"` // names or regular expressions of schema.table
+	// Conditions limit the rows of tables: a part of a WHERE, or for a blocking snapshot a whole SELECT.
+	Conditions map[string]string `json:"conditions"`
+	Surrogate  string            `json:"surrogate_key"`
+}
+
+// Snapshots are the snapshots on demand of one connector: those that operators ask for here, and those that signals
+// asked for. Its reader does the work; what is asked for is kept until the reader has it in its position, and how the
+// snapshots ended is kept too. It is safe for concurrent use.
+type Snapshots struct {
+	name    string
+	keeper  Keeper // nil keeps nothing
+	log     *slog.Logger
+	signals chan capture.Signal
+
+	mu     sync.Mutex // guards what follows
+	kept   keptSnapshots
+	loaded bool
+}
+
+// keptSnapshots is what outlives the process.
+type keptSnapshots struct {
+	Jobs    []capture.SnapshotJob `json:"jobs"`
+	Waiting []capture.Signal      `json:"waiting"` // asked for, and not yet taken by the reader
+}
+
+// maxWaiting bounds the signals that no reader has taken.
+const maxWaiting = 256
+
+func newSnapshots(name string, keeper Keeper, log *slog.Logger) *Snapshots {
+	return &Snapshots{name: name, keeper: keeper, log: log, signals: make(chan capture.Signal, maxWaiting)}
+}
+
+func (s *Snapshots) key() string { return "snapshots/" + s.name }
+
+// load reads what was kept, once. The caller holds mu.
+func (s *Snapshots) load() error {
+	if s.loaded || s.keeper == nil {
+		return nil
+	}
+	text, err := s.keeper.Status(s.key())
+	if err == nil && text != nil {
+		err = json.Unmarshal(text, &s.kept)
+	}
+	if err != nil {
+		return fmt.Errorf("read the snapshots of connector %q: %w", s.name, err)
+	}
+	s.loaded = true
+	return nil
+}
+
+// save keeps the present state. The caller holds mu.
+func (s *Snapshots) save() error {
+	if s.keeper == nil {
+		return nil
+	}
+	text, err := json.Marshal(&s.kept)
+	if err == nil {
+		err = s.keeper.PutStatus(s.key(), text)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the snapshots of connector %q: %w", s.name, err)
+	}
+	return nil
+}
+
+// opened is called before a reader is opened: it gets what no reader has taken yet.
+func (s *Snapshots) opened() (<-chan capture.Signal, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(); err != nil {
+		return nil, err
+	}
+	for drained := false; !drained; {
+		select {
+		case <-s.signals: // of an earlier reader; it is among those that wait
+		default:
+			drained = true
+		}
+	}
+	for _, w := range s.kept.Waiting {
+		s.signals <- w // never blocks: there are no more than it holds
+	}
+	return s.signals, nil
+}
+
+// report takes the reader's view of its snapshots; see capture.Env.
+func (s *Snapshots) report(jobs []capture.SnapshotJob) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := false
+	for _, j := range jobs {
+		i := slices.IndexFunc(s.kept.Jobs, func(k capture.SnapshotJob) bool { return k.ID == j.ID })
+		if i < 0 {
+			s.kept.Jobs = append(s.kept.Jobs, j)
+			changed = true
+			continue
+		}
+		old := &s.kept.Jobs[i]
+		if !old.Finished.IsZero() && j.Finished.Equal(old.Finished) {
+			continue
+		}
+		changed = changed || old.State != j.State
+		if old.Finished.IsZero() {
+			j.Created = old.Created
+		}
+		if len(j.Tables) < len(old.Tables) {
+			j.Tables = old.Tables
+		}
+		*old = j
+	}
+	before := len(s.kept.Waiting)
+	s.kept.Waiting = slices.DeleteFunc(s.kept.Waiting, func(w capture.Signal) bool {
+		return slices.ContainsFunc(jobs, func(j capture.SnapshotJob) bool { return j.ID == w.ID && j.State != "queued" })
+	})
+	if !changed && len(s.kept.Waiting) == before {
+		return
+	}
+	if err := s.save(); err != nil {
+		s.log.Warn("the state of snapshots could not be kept", "error", err)
+	}
+}
+
+// List is all snapshots that are known, the oldest first.
+func (s *Snapshots) List() ([]capture.SnapshotJob, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(); err != nil {
+		return nil, err
+	}
+	return append([]capture.SnapshotJob{}, s.kept.Jobs...), nil
+}
+
+// Get is one of them.
+func (s *Snapshots) Get(id string) (capture.SnapshotJob, error) {
+	jobs, err := s.List()
+	if err != nil {
+		return capture.SnapshotJob{}, err
+	}
+	if i := slices.IndexFunc(jobs, func(j capture.SnapshotJob) bool { return j.ID == id }); i >= 0 {
+		return jobs[i], nil
+	}
+	return capture.SnapshotJob{}, &Error{404, fmt.Sprintf("Snapshot %s not found", id)}
+}
+
+// Start asks for a snapshot. It is kept when Start returns, and begins when the connector runs.
+func (s *Snapshots) Start(r SnapshotRequest) (capture.SnapshotJob, error) {
+	if r.Type == "" {
+		r.Type = "incremental"
+	}
+	switch {
+	case r.Type != "incremental" && r.Type != "blocking":
+		return capture.SnapshotJob{}, &Error{400, fmt.Sprintf("type %q is none of incremental, blocking", r.Type)}
+	case len(r.Tables) == 0:
+		return capture.SnapshotJob{}, &Error{400, `tables is missing: name at least one, as in {"tables":["public.orders"]}`}
+	}
+	for _, t := range r.Tables {
+		if _, err := regexp.Compile(t); err != nil {
+			return capture.SnapshotJob{}, &Error{400, fmt.Sprintf("table %q is not a regular expression: %v", t, err)}
+		}
+	}
+	if r.ID == "" {
+		r.ID = "rest-" + newID()
+	}
+	type condition struct {
+		Collection string `json:"data-collection"`
+		Filter     string `json:"filter"`
+	}
+	data := struct {
+		Collections []string    `json:"data-collections"`
+		Type        string      `json:"type"`
+		Conditions  []condition `json:"additional-conditions,omitempty"`
+		Surrogate   string      `json:"surrogate-key,omitempty"`
+	}{r.Tables, r.Type, nil, r.Surrogate}
+	for table, filter := range r.Conditions {
+		data.Conditions = append(data.Conditions, condition{table, filter})
+	}
+	text, err := json.Marshal(data)
+	if err != nil {
+		return capture.SnapshotJob{}, err
+	}
+	job := capture.SnapshotJob{ID: r.ID, Type: r.Type, Tables: r.Tables, Left: r.Tables, State: "queued", Created: time.Now().UTC()}
+	return job, s.put(&job, capture.Signal{ID: r.ID, Type: "execute-snapshot", Data: string(text)})
+}
+
+// put keeps a signal and sends it. With a job it is a new one.
+func (s *Snapshots) put(job *capture.SnapshotJob, signal capture.Signal) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(); err != nil {
+		return err
+	}
+	if len(s.kept.Waiting) >= maxWaiting || len(s.signals) == cap(s.signals) {
+		return &Error{503, "too many requests wait for connector " + s.name + ": see its status"}
+	}
+	if job != nil {
+		if slices.ContainsFunc(s.kept.Jobs, func(j capture.SnapshotJob) bool { return j.ID == job.ID }) {
+			return &Error{409, fmt.Sprintf("Snapshot %s already exists", job.ID)}
+		}
+		s.kept.Jobs = append(s.kept.Jobs, *job)
+		s.kept.Waiting = append(s.kept.Waiting, signal)
+		if err := s.save(); err != nil {
+			return err
+		}
+	}
+	s.signals <- signal // never blocks: there is room
+	return nil
+}
+
+// Pause holds the snapshots of the connector back, or lets them go on.
+func (s *Snapshots) Pause(id string, paused bool) error {
+	job, err := s.Get(id)
+	if err != nil {
+		return err
+	}
+	if !job.Finished.IsZero() {
+		return &Error{409, fmt.Sprintf("Snapshot %s is %s", id, job.State)}
+	}
+	kind := "resume-snapshot"
+	if paused {
+		kind = "pause-snapshot"
+	}
+	return s.put(nil, capture.Signal{ID: newID(), Type: kind, Data: "{}"})
+}
+
+// Delete forgets a snapshot that has ended, or cancels one that has not; gone says which.
+func (s *Snapshots) Delete(id string) (gone bool, err error) {
+	job, err := s.Get(id)
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	waits := slices.ContainsFunc(s.kept.Waiting, func(w capture.Signal) bool { return w.ID == id })
+	if !job.Finished.IsZero() {
+		s.kept.Jobs = slices.DeleteFunc(s.kept.Jobs, func(j capture.SnapshotJob) bool { return j.ID == id })
+		err = s.save()
+		s.mu.Unlock()
+		return true, err
+	}
+	if waits {
+		s.kept.Waiting = slices.DeleteFunc(s.kept.Waiting, func(w capture.Signal) bool { return w.ID == id })
+		for i := range s.kept.Jobs {
+			if j := &s.kept.Jobs[i]; j.ID == id {
+				j.State, j.Finished = "cancelled", time.Now().UTC()
+			}
+		}
+		err = s.save()
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	text, err := json.Marshal(map[string]string{"id": id})
+	if err != nil {
+		return false, err
+	}
+	return false, s.put(nil, capture.Signal{ID: newID(), Type: "stop-snapshot", Data: string(text)})
+}
