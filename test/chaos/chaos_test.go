@@ -89,7 +89,13 @@ var steps = []struct {
 	{"sink.commit.before", 5},
 	{"sink.commit.after", 5},
 	{"any", 60},
+	{"snapshot.window.opened", 3},
+	{"snapshot.window.read", 3},
+	{"snapshot.window.closed", 3},
 }
+
+// windowSteps is how many of them, at the end, only windows of snapshots on demand reach.
+const windowSteps = 3
 
 // reached counts at which steps workers were killed.
 var reached = struct {
@@ -115,6 +121,9 @@ func TestKill(t *testing.T) {
 	})
 	t.Logf("killed at %v", reached.steps)
 	if n >= 50 {
+		require.GreaterOrEqual(t, len(reached.steps), len(steps)/2)
+	}
+	if n >= 500 { // chance leaves none of them out
 		for _, s := range steps {
 			require.NotZero(t, reached.steps[s.name], "no worker was killed at %s: more seeds, or the step is gone", s.name)
 		}
@@ -135,7 +144,10 @@ func kill(t *testing.T, seed uint64) {
 	w := startWriters(t, db, seed, shape)
 	env := newWorkerEnv(t, db, shape)
 	for i := range 1 + rnd.IntN(3) {
-		step := steps[rnd.IntN(len(steps))]
+		step := steps[rnd.IntN(len(steps)-windowSteps)]
+		if shape.windows && i > 0 && rnd.IntN(2) == 0 {
+			step = steps[len(steps)-1-rnd.IntN(windowSteps)]
+		}
 		most := step.most
 		if i == 0 {
 			most = 3 // early, in the snapshot, which is a handful of units

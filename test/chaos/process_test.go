@@ -44,11 +44,12 @@ func newWorkerEnv(t *testing.T, source *testdb.Server, s *shape) workerEnv {
 		"database.password": source.Password, "database.dbname": source.Database, "table.include.list": "public\\..*",
 		"slot.name": "kill_" + source.Database, "publication.name": "kill", "publication.autocreate.mode": "filtered",
 		"max.batch.size": strconv.Itoa(s.batch), "snapshot.max.threads": strconv.Itoa(s.threads), "slot.retry.delay.ms": "200", "status.update.interval.ms": "50", "skipped.operations": "none",
-		"provide.transaction.metadata": strconv.FormatBool(s.metadata),
-		"key.converter":                "org.apache.kafka.connect.json.JsonConverter", "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+		"provide.transaction.metadata": strconv.FormatBool(s.metadata), "incremental.snapshot.chunk.size": "20",
+		"signal.data.collection": "public.signals",
+		"key.converter":          "org.apache.kafka.connect.json.JsonConverter", "value.converter": "org.apache.kafka.connect.json.JsonConverter",
 	}))
 	write("sink.json", config(t, "kill-sink", map[string]string{
-		"connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector", "topics.regex": `kill\.public\..*`,
+		"connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector", "topics.regex": `kill\.public\.(counters|moves)`,
 		"connection.url":      "jdbc:postgresql://" + net.JoinHostPort(source.Host, strconv.Itoa(source.Port)) + "/" + source.Database,
 		"connection.username": source.User, "connection.password": source.Password, "insert.mode": "upsert",
 		"primary.key.mode": "record_key", "delete.enabled": "true", "truncate.enabled": "true",

@@ -32,13 +32,14 @@ type shape struct {
 	threads   int // snapshot.max.threads
 	sinkBatch int
 	metadata  bool // provide.transaction.metadata
+	windows   bool // snapshots on demand, by signals, while the writers go on
 }
 
 func newShape(rnd *rand.Rand) *shape {
 	return &shape{
 		rows: pick(rnd, 0, 30, 300, 2000), hot: pick(rnd, 12, 60, 300), truncates: rnd.IntN(4) == 0,
 		batch: pick(rnd, 1, 7, 50, 500, 2048), threads: 1 + rnd.IntN(2), sinkBatch: pick(rnd, 10, 100, 1000),
-		metadata: rnd.IntN(2) == 0,
+		metadata: rnd.IntN(2) == 0, windows: rnd.IntN(2) == 0,
 	}
 }
 
@@ -52,6 +53,7 @@ func (s *shape) create(t *testing.T, db *testdb.Server) {
 alter table counters alter note set storage external;
 create table moves(id int primary key, n bigint not null, note text);
 alter table moves replica identity full;
+create table signals(id text primary key, type text not null, data text);
 create schema copy;
 create table copy.counters (like counters including indexes);
 create table copy.moves (like moves including indexes);
@@ -82,7 +84,7 @@ func (s *shape) check(t *testing.T, db *testdb.Server, data string) {
 	c := history.New(history.Options{
 		Prefix: "kill", Tags: []string{aborted}, Source: commits, Full: map[string]bool{"public.moves": true}, Exact: true,
 	})
-	for _, name := range []string{"public.counters", "public.moves", "transaction"} {
+	for _, name := range []string{"public.counters", "public.moves", "public.signals", "transaction"} {
 		eachRecord(t, data, "kill."+name, func(r *topic.Record) {
 			c.Add(history.Record{Topic: r.Topic, Offset: r.Offset, Key: bytes.Clone(r.Key.Bytes()), Value: bytes.Clone(r.Value.Bytes())})
 		})

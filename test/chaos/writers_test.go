@@ -73,6 +73,9 @@ func (w *writer) run(ctx context.Context, c *pgx.Conn) error {
 		} else {
 			err = w.transaction(work, c)
 		}
+		if err == nil && w.windows && w.all.deletes.Load() && w.rnd.IntN(80) == 0 {
+			_, err = c.Exec(work, `insert into signals values (gen_random_uuid(), 'execute-snapshot', '{"data-collections":["public.counters","public.moves"]}')`)
+		}
 		if err != nil {
 			return err
 		}
