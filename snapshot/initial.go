@@ -151,6 +151,7 @@ func (i *initial) finish(b *change.Batch) {
 		b.Changes[len(b.Changes)-1].Snapshot = change.SnapshotLast
 	}
 	b.End, b.SnapshotEnd = i.q.Position(true), true
+	i.run.told.completed()
 	i.over = true
 	i.streamAt = time.Now().Add(i.streamDelay)
 	i.mu.Lock()

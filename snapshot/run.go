@@ -21,8 +21,9 @@ const closeTimeout = 5 * time.Second
 // run is the reading of one snapshot: sessions fill batches from free and hand them on through full. It ends with full
 // closed; then err says how. One goroutine runs it, and it waits for those of its sessions.
 type run struct {
-	q Querier
-	o Options
+	q    Querier
+	told notices
+	o    Options
 
 	free chan *change.Batch // room for every batch there is
 	full chan filled
@@ -55,7 +56,7 @@ type task struct {
 
 func newRun(q Querier, o Options) *run {
 	n := 2*o.Threads + 2 // each session fills one and has one waiting; one is held back, one is being taken
-	r := &run{q: q, o: o, free: make(chan *change.Batch, n), full: make(chan filled, o.Threads)}
+	r := &run{q: q, o: o, told: notices{notify: o.Notify, connector: o.Connector}, free: make(chan *change.Batch, n), full: make(chan filled, o.Threads)}
 	for range n {
 		r.free <- &change.Batch{}
 	}
@@ -68,6 +69,7 @@ func (r *run) read(ctx context.Context) {
 	defer close(r.full)
 	err := pause(ctx, r.o.Delay)
 	if err == nil {
+		r.told.started()
 		err = r.readTables(ctx)
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -75,7 +77,9 @@ func (r *run) read(ctx context.Context) {
 	if closeErr := r.q.Close(closing); err == nil && closeErr != nil {
 		err = fmt.Errorf("end the snapshot: %w", closeErr)
 	}
-	r.err = err
+	if r.err = err; err != nil {
+		r.told.aborted()
+	}
 }
 
 func (r *run) readTables(ctx context.Context) error {
@@ -83,6 +87,7 @@ func (r *run) readTables(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("begin the snapshot: %w", err)
 	}
+	r.told.tables(tables)
 	tasks, err := r.divide(ctx, tables)
 	if err != nil {
 		return err
@@ -149,6 +154,9 @@ func (r *run) readTasks(ctx context.Context, s Session, queue <-chan *task, fail
 	}
 	rows := &Rows{run: r}
 	for t := range queue {
+		if t.first {
+			r.told.reading(t.table.ID)
+		}
 		rows.begin(t)
 		if err := s.Read(ctx, t.Chunk, rows); err != nil {
 			return fmt.Errorf("snapshot of table %q: %w", t.Table.ID, err)
@@ -165,6 +173,9 @@ func (t *tableState) report(r *run, rows int64, chunkDone bool) {
 	t.rows += rows
 	if chunkDone {
 		t.left--
+	}
+	if chunkDone && t.left == 0 {
+		r.told.scanned(t.ID, t.rows)
 	}
 	if r.o.Progress != nil {
 		r.o.Progress(capture.Progress{

@@ -85,6 +85,7 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 	if p.snapshot {
 		stream, err = op.withSnapshot(ctx, conn, r)
 	} else {
+		snapshot.Skipped(op.env.Notify, op.o.TopicPrefix)
 		err = op.withoutSnapshot(ctx)
 	}
 	if err != nil {
@@ -106,7 +107,7 @@ func (op *opening) onDemand(stream capture.Reader, r *Reader) (capture.Reader, e
 	if stream == capture.Reader(r) && from != "" {
 		at = op.from.Position()
 	}
-	q := &windows{side: side{dialer: op.conn}, types: op.types, log: op.log, recent: &r.recent, chase: r.chase, clock: time.Now}
+	q := &windows{side: side{dialer: op.conn}, types: op.types, log: op.log, recent: &r.recent, chase: r.chase, notify: op.env.Notify, clock: time.Now}
 	out, err := snapshot.OnDemand(stream, q, snapshot.DemandOptions{
 		Name: op.o.TopicPrefix, From: from, At: at, Rows: op.o.ChunkRows, Signals: op.env.Signals,
 		File: op.o.SignalFile, Poll: op.o.SignalPoll, Notify: op.env.Notify, Jobs: op.env.Jobs, Log: op.log,
@@ -284,6 +285,7 @@ func (op *opening) withoutStream() capture.Reader {
 	take := op.o.SnapshotMode == "initial_only" || op.o.SnapshotData
 	if !take || stored && !op.from.unfinishedSnapshot() {
 		op.log.Info("nothing to do: the snapshot is done, and nothing is streamed", "snapshot.mode", op.o.SnapshotMode)
+		snapshot.Skipped(op.env.Notify, op.o.TopicPrefix)
 		return snapshot.Idle()
 	}
 	return snapshot.Initial(newCopier(op.conn, op.types, snapshotState{}, op.log), nil, op.snapshotOptions())
@@ -294,6 +296,7 @@ func (op *opening) snapshotOptions() snapshot.Options {
 		Threads: op.o.SnapshotThreads, Multiplier: op.o.SnapshotMultiplier, WholeTables: op.o.LegacyThreads,
 		BatchRows: op.o.MaxBatchSize, BatchBytes: batchBytes,
 		Delay: op.o.SnapshotDelay, StreamDelay: op.o.StreamingDelay, Progress: op.env.Progress,
+		Notify: op.env.Notify, Connector: op.o.TopicPrefix,
 	}
 }
 

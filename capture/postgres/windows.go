@@ -31,7 +31,8 @@ type windows struct {
 	types  *Registry
 	log    *slog.Logger
 	recent *recentXIDs
-	chase  func(lsn) // makes the stream come to a place in the log soon
+	chase  func(lsn)            // makes the stream come to a place in the log soon
+	notify func(capture.Notice) // for blocking snapshots; nil for none
 	// clock stamps rows, which have no place in the log of their own.
 	clock func() time.Time
 }
@@ -92,6 +93,7 @@ func (w *windows) Blocking(_ context.Context, parts []*snapshot.Part) (capture.R
 	return snapshot.Initial(newCopier(d, w.types, snapshotState{}, w.log), nil, snapshot.Options{
 		Threads: o.SnapshotThreads, Multiplier: o.SnapshotMultiplier, WholeTables: o.LegacyThreads,
 		BatchRows: o.MaxBatchSize, BatchBytes: batchBytes,
+		Notify: w.notify, Connector: o.TopicPrefix,
 	}), nil
 }
 

@@ -10,7 +10,6 @@ import (
 )
 
 const (
-	needsNotices    = "notifications are not served yet"
 	needsMasks      = "column masks and propagated source types are not served yet"
 	needsTransform  = "of the transforms only RegexRouter and ExtractNewRecordState are served yet"
 	needsConverter  = "of the converters only JSON is served yet, for headers also the simple one"
@@ -20,10 +19,6 @@ const (
 
 // postgresSkipped are the recorded cases that need what is not served yet, and what that is.
 var postgresSkipped = map[string]string{
-
-	"blocking-snapshot":                      needsNotices,
-	"incremental-snapshot-pause-resume-stop": needsNotices,
-	"notifications-initial-snapshot":         needsNotices,
 
 	"smt-decode-message": needsTransform,
 
