@@ -27,6 +27,8 @@ type sourceTask struct {
 	pipeline  *emitter.Pipeline
 	log       *taskLog
 	drain     time.Duration
+	meter     *meter
+	dog       *watchdog
 }
 
 var (
@@ -37,11 +39,32 @@ var (
 // Run carries changes until ctx ends, then closes the reader: after the pipeline has drained, so that the last position
 // is confirmed before the connection goes.
 func (t *sourceTask) Run(ctx context.Context) error {
-	err := withFaults(t.connector, t.faults, t.pipeline.Run(ctx))
+	defer t.meter.open(nil)
+	err := withFaults(t.connector, t.faults, t.watched(ctx))
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.drain)
 	defer cancel()
 	if cerr := t.reader.Close(closing); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("close the reader: %w", cerr))
+	}
+	return err
+}
+
+// watched runs the pipeline until the watchdog finds that it stands.
+func (t *sourceTask) watched(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stalled := make(chan error, 1)
+	go func() {
+		err := t.dog.run(ctx)
+		if err != nil {
+			cancel()
+		}
+		stalled <- err
+	}()
+	err := t.pipeline.Run(ctx)
+	cancel()
+	if stall := <-stalled; stall != nil {
+		return stall // what the pipeline said while it was stopped is a consequence
 	}
 	return err
 }
@@ -51,18 +74,18 @@ func (t *sourceTask) Progress() int64 { return t.log.durable.Load() }
 
 // sourceOpener makes the Opener of a source task. The formats live as long as the connector, so that their heads stay
 // interned over restarts; everything else is made anew for each attempt.
-func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger) Opener {
+func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger, m *meter, watching *watch) Opener {
 	w := c.worker
 	key, value := json.New(c.set.converters.Key), json.New(c.set.converters.Value)
 	header := c.set.converters.headerFormat()
 	markKey := MarkKey(c.Name, c.Plugin.Source.Partition(v))
 	var opened bool // once; from then on there is nothing new to be found by checks
 	return func(ctx context.Context) (Task, error) {
-		t := &sourceTask{connector: c.Name, drain: w.config.DrainTimeout}
+		t := &sourceTask{connector: c.Name, drain: w.config.DrainTimeout, meter: m}
 		if !opened {
 			t.faults = c.preflight(ctx, v, log)
 		}
-		t.log = &taskLog{Log: w.topics, topics: c.Topics}
+		t.log = &taskLog{Log: w.topics, topics: c.Topics, marked: m.durable}
 		from, err := t.log.LoadMark(ctx, markKey)
 		if err != nil {
 			return nil, fmt.Errorf("load the last position: %w", err)
@@ -72,8 +95,12 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger) Op
 			return nil, finalError{errs[0]}
 		}
 		env := capture.Env{Connector: c.Name, From: change.Position(from), Log: log, Spool: capture.NewSpool(w.topics, c.Name)}
-		if w.progress != nil {
-			env.Progress = func(p capture.Progress) { w.progress(c.Name, p) }
+		m.durable(from)
+		env.Progress = func(p capture.Progress) {
+			m.progress(p)
+			if w.progress != nil {
+				w.progress(c.Name, p)
+			}
 		}
 		snapshots := w.Snapshots(c.Name)
 		if env.Signals, err = snapshots.opened(); err != nil {
@@ -90,10 +117,12 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger) Op
 		o.Connector, o.Task, o.MarkKey, o.RunID = c.Name, task, markKey, w.runID
 		o.Key, o.Value, o.Header, o.Chain = key, value, header, chain
 		o.DrainTimeout, o.Log = w.config.DrainTimeout, log
-		o.From, o.Notices = from, notices
+		o.From, o.Notices, o.Stats = from, notices, &m.stats
 		if beater, ok := t.reader.(capture.Beater); ok && v.Get("heartbeat.action.query") != "" {
 			o.Heartbeat.Beat = beater.Beat
 		}
+		m.open(t.reader)
+		t.dog = &watchdog{stall: w.config.StallTimeout, observe: m.observe, counts: m.stats.Counts, watch: watching, log: log}
 		t.pipeline = emitter.NewPipeline(t.reader, t.log, o)
 		return t, nil
 	}

@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"freshet/capture"
 )
 
 // Opener opens a task at its last durable position: it connects, and leaves the work to Run. What it opened is closed by
@@ -30,6 +32,9 @@ type SupervisorOptions struct {
 	// MaxRetries is how often a task is opened again without progress before it is FAILED; negative is for ever.
 	MaxRetries int
 	Log        *slog.Logger
+
+	meter *meter // nil for sinks
+	watch *watch // nil for sinks
 }
 
 // Supervisor keeps one task going. It holds the only retry loop of the engine: readers, writers and logs return their
@@ -41,6 +46,10 @@ type Supervisor struct {
 	state State
 	trace string
 	err   error
+	since time.Time // the state's beginning
+	// What was counted since the Supervisor was made.
+	attempts, reopened, violations, commits int64
+	running                                 Progresser // the attempt that runs; its commits are not in commits yet
 }
 
 // NewSupervisor makes a Supervisor whose task is UNASSIGNED until it was opened.
@@ -51,7 +60,7 @@ func NewSupervisor(o SupervisorOptions) *Supervisor {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Supervisor{o: o, state: Unassigned}
+	return &Supervisor{o: o, state: Unassigned, since: time.Now()}
 }
 
 // State is the task's state and, where it failed or waits for another attempt, the trace of the last error.
@@ -77,6 +86,9 @@ func (s *Supervisor) Mark(state State) { s.set(state, nil) }
 func (s *Supervisor) set(state State, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.state != state {
+		s.since = time.Now()
+	}
 	s.state, s.err, s.trace = state, err, ""
 	if err != nil {
 		s.trace = traceOf(s.o.Kind, err)
@@ -127,17 +139,74 @@ func (s *Supervisor) attempt(ctx context.Context) (progressed bool, err error) {
 			err = finalError{fmt.Errorf("internal error: %v; the log holds the stack, please report it", p)}
 		}
 	}()
+	s.begin()
 	t, err := s.o.Open(ctx)
 	if err != nil {
 		return false, err
 	}
+	p, ok := t.(Progresser)
+	s.opened(p)
+	defer func() { s.counted(p, err) }()
 	s.set(Running, nil)
 	s.o.Log.Info("task is running")
 	err = t.Run(ctx)
-	if p, ok := t.(Progresser); ok {
+	if ok {
 		progressed = p.Progress() > 0
 	}
 	return progressed, err
+}
+
+func (s *Supervisor) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attempts++
+}
+
+func (s *Supervisor) opened(p Progresser) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = p
+}
+
+// counted takes what an attempt did into the counters.
+func (s *Supervisor) counted(p Progresser, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = nil
+	if p != nil {
+		s.commits += p.Progress()
+	}
+	var stall *StallError
+	if errors.As(err, &stall) {
+		s.reopened++
+	}
+	var broken *capture.InvariantError
+	if errors.As(err, &broken) {
+		s.violations++
+	}
+}
+
+// Report is the state of the task with its counters.
+func (s *Supervisor) Report() TaskReport {
+	now := time.Now()
+	r := TaskReport{}
+	s.mu.Lock()
+	r.State, r.Since, r.Attempts, r.Reopened, r.Violations, r.Commits = s.state, s.since.UTC(), s.attempts, s.reopened, s.violations, s.commits
+	if s.running != nil {
+		r.Commits += s.running.Progress()
+	}
+	if s.err != nil {
+		r.Cause = RedactText(s.err.Error())
+	}
+	s.mu.Unlock()
+	if s.o.watch != nil && r.State == Running {
+		why, stood := s.o.watch.stalled(now)
+		r.Stalled, r.StalledFor = why, stood.Seconds()
+	}
+	if s.o.meter != nil {
+		r.Source = s.o.meter.report(now)
+	}
+	return r
 }
 
 // ended notes the end on request. What went wrong while draining is only told: all that was durable stays so.

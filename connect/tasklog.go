@@ -60,7 +60,8 @@ func (s *TopicSet) add(name string) {
 type taskLog struct {
 	topic.Log
 	topics  *TopicSet
-	durable atomic.Int64 // units and commits that succeeded
+	marked  func(position string) // told of each position that became durable; nil for sinks
+	durable atomic.Int64          // units and commits that succeeded
 }
 
 var _ topic.Log = (*taskLog)(nil)
@@ -71,6 +72,9 @@ func (l *taskLog) Append(ctx context.Context, u topic.Unit, done func(error)) {
 	l.Log.Append(ctx, u, func(err error) {
 		if err == nil {
 			l.durable.Add(1)
+			if l.marked != nil {
+				l.marked(u.Mark.Value)
+			}
 		}
 		done(err)
 	})

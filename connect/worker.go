@@ -31,6 +31,8 @@ type WorkerConfig struct {
 	DrainTimeout time.Duration
 	// Backoff of the retry loop; the zero value is DefaultBackoff.
 	Backoff Backoff
+	// StallTimeout is how long nothing may move while there is something to read; 0 is 30 s.
+	StallTimeout time.Duration
 }
 
 // Worker makes tasks of configurations. It holds no connectors: that is a herder's business. It is safe for concurrent
@@ -225,7 +227,8 @@ func (c *Connector) NewTask(task int) *Supervisor {
 	if wait := v.Millis("retriable.restart.connector.wait.ms"); v.Has("retriable.restart.connector.wait.ms") && wait > 0 {
 		o.Backoff = Backoff{Min: wait, Max: wait}
 	}
-	o.Open = c.sourceOpener(task, v, log)
+	o.meter, o.watch = &meter{prefix: v.Get("topic.prefix"), database: v.Get("database.dbname"), tags: parseTags(v.List("custom.metric.tags"))}, &watch{}
+	o.Open = c.sourceOpener(task, v, log, o.meter, o.watch)
 	return NewSupervisor(o)
 }
 

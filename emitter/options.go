@@ -48,6 +48,7 @@ type Options struct {
 
 	DrainTimeout    time.Duration
 	BatchesInFlight int
+	Stats           *Stats // counts on over several pipelines; nil is new ones
 	Log             *slog.Logger
 	Now             func() time.Time
 }
@@ -70,6 +71,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Stats == nil {
+		o.Stats = &Stats{}
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -24,7 +24,7 @@ type Pipeline struct {
 	reader capture.Reader
 	log    topic.Log
 	o      Options
-	stats  Stats
+	stats  *Stats
 	pulse  *pulse
 	flying chan struct{} // one for each unit that the log has and commit has not seen
 }
@@ -46,19 +46,20 @@ const keepArena = 16 << 20
 // NewPipeline makes a pipeline; Run starts it. It does not close the reader or the log.
 func NewPipeline(r capture.Reader, l topic.Log, o Options) *Pipeline {
 	o = o.withDefaults()
-	return &Pipeline{reader: r, log: l, o: o, pulse: newPulse(o.Heartbeat), flying: make(chan struct{}, o.BatchesInFlight+1)}
+	return &Pipeline{reader: r, log: l, o: o, stats: o.Stats, pulse: newPulse(o.Heartbeat), flying: make(chan struct{}, o.BatchesInFlight+1)}
 }
 
-// Stats are the counters of this pipeline.
-func (p *Pipeline) Stats() *Stats { return &p.stats }
+// Stats are the counters that this pipeline adds to.
+func (p *Pipeline) Stats() *Stats { return p.stats }
 
 // Run carries changes until ctx ends or the reader has no more; then what was read is made durable, within DrainTimeout,
 // and Run returns nil. It returns the first error otherwise.
 func (p *Pipeline) Run(ctx context.Context) error {
-	rec, err := newRecorder(&p.o, &p.stats)
+	rec, err := newRecorder(&p.o, p.stats)
 	if err != nil {
 		return err
 	}
+	p.stats.begin(p.o.BatchesInFlight)
 	ring := make(chan *frame, p.o.BatchesInFlight)
 	for range p.o.BatchesInFlight {
 		ring <- &frame{}
@@ -115,6 +116,8 @@ func (p *Pipeline) read(ctx context.Context, ring <-chan *frame, out chan<- *fra
 			return err
 		}
 		f.batch.Seq = seq
+		p.stats.batches.Add(1)
+		p.stats.held.Add(1)
 		out <- f // never blocks: out has room for every frame
 	}
 }
@@ -168,7 +171,9 @@ func (p *Pipeline) append(ctx context.Context, f *frame, open *sync.WaitGroup, w
 	}
 	failpoint.Hit("emitter.append")
 	open.Add(1)
+	p.stats.waiting.Add(1)
 	p.log.Append(ctx, unit, func(err error) {
+		p.stats.waiting.Add(-1)
 		f.err = err
 		written <- f // never blocks: it has room for all in flight
 		open.Done()
@@ -225,9 +230,16 @@ func (p *Pipeline) addOwn(rec *recorder, f *frame, now int64) error {
 
 // commit tells the reader what is durable, in order, and gives frames back to the ring.
 func (p *Pipeline) commit(ctx context.Context, written <-chan *frame, ring chan<- *frame) error {
+	last := uint64(0)
 	for f := range written {
 		if f.err != nil {
 			return f.err
+		}
+		if !f.extra { // I2, I3: positions are durable in the order of their batches
+			if last++; f.batch.Seq != last {
+				return &capture.InvariantError{Rule: "I3", Detail: fmt.Sprintf("batch %d became durable where batch %d was due", f.batch.Seq, last)}
+			}
+			p.stats.settled(&f.batch, p.o.Now())
 		}
 		<-p.flying
 		p.stats.durable.Add(int64(len(f.records)))
@@ -242,6 +254,7 @@ func (p *Pipeline) commit(ctx context.Context, written <-chan *frame, ring chan<
 			continue
 		}
 		f.release()
+		p.stats.held.Add(-1)
 		ring <- f // never blocks
 	}
 	return nil

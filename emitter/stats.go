@@ -4,14 +4,30 @@ package emitter
 
 import (
 	"sync/atomic"
+	"time"
 
 	"freshet/change"
 )
 
-// Stats counts what a Pipeline did. It is safe for concurrent use.
+// Stats counts what Pipelines did, one after the other. It is safe for concurrent use. Rows cost an atomic addition each,
+// everything else is counted by batch.
 type Stats struct {
 	create, update, remove, read, truncate, message, filtered, failed, bytes, durable atomic.Int64
+
+	batches  atomic.Int64 // read
+	held     atomic.Int64 // read, and not yet durable
+	capacity atomic.Int64 // of held
+	waiting  atomic.Int64 // units that the log has and has not made durable
+	newest   atomic.Int64 // SourceMicros of the newest streamed change that is durable
+	behind   atomic.Int64 // its age then, in µs
+	last     atomic.Int64 // when the last batch with changes was durable, ns since the epoch
+	latency  [len(LatencyBounds) + 1]atomic.Int64
+	sum      atomic.Int64 // of the latencies, in µs
 }
+
+// LatencyBounds are the upper bounds, in seconds, of the histogram from commit at the source to durable in the topic. Of
+// each batch its newest change counts.
+var LatencyBounds = [...]float64{0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300}
 
 // Counts are the counters at one moment.
 type Counts struct {
@@ -20,14 +36,65 @@ type Counts struct {
 	Failed                                                int64 // events dropped because they could not be encoded
 	Bytes                                                 int64 // wire bytes without heads
 	Durable                                               int64 // records the log has made durable
+
+	Batches        int64     // read from the source
+	Held, Capacity int64     // batches that were read and are not durable, and how many of them there may be
+	Waiting        int64     // units that the log has not made durable
+	Newest         time.Time // commit of the newest streamed change that is durable; zero for none
+	Behind         time.Duration
+	Last           time.Time // when a batch with changes was last durable; zero for none
+	// Latency counts batches by LatencyBounds, the last those above all of them. LatencySum is the sum.
+	Latency    [len(LatencyBounds) + 1]int64
+	LatencySum time.Duration
 }
 
 // Counts returns the counters.
 func (s *Stats) Counts() Counts {
-	return Counts{
-		s.create.Load(), s.update.Load(), s.remove.Load(), s.read.Load(), s.truncate.Load(), s.message.Load(),
-		s.filtered.Load(), s.failed.Load(), s.bytes.Load(), s.durable.Load(),
+	c := Counts{
+		Creates: s.create.Load(), Updates: s.update.Load(), Deletes: s.remove.Load(), Reads: s.read.Load(),
+		Truncates: s.truncate.Load(), Messages: s.message.Load(), Filtered: s.filtered.Load(), Failed: s.failed.Load(),
+		Bytes: s.bytes.Load(), Durable: s.durable.Load(), Batches: s.batches.Load(), Held: s.held.Load(), Capacity: s.capacity.Load(),
+		Waiting: s.waiting.Load(), Behind: time.Duration(s.behind.Load()) * time.Microsecond,
+		LatencySum: time.Duration(s.sum.Load()) * time.Microsecond,
 	}
+	for i := range s.latency {
+		c.Latency[i] = s.latency[i].Load()
+	}
+	if t := s.newest.Load(); t != 0 {
+		c.Newest = time.UnixMicro(t)
+	}
+	if t := s.last.Load(); t != 0 {
+		c.Last = time.Unix(0, t)
+	}
+	return c
+}
+
+// begin is called by each pipeline: what an earlier one held is gone.
+func (s *Stats) begin(capacity int) {
+	s.held.Store(0)
+	s.waiting.Store(0)
+	s.capacity.Store(int64(capacity))
+}
+
+// settled notes that a batch is durable.
+func (s *Stats) settled(b *change.Batch, now time.Time) {
+	if len(b.Changes) == 0 {
+		return
+	}
+	s.last.Store(now.UnixNano())
+	newest := &b.Changes[len(b.Changes)-1]
+	if newest.Snapshot != change.NoSnapshot || newest.SourceMicros == 0 {
+		return
+	}
+	age := max(now.UnixMicro()-newest.SourceMicros, 0)
+	s.newest.Store(newest.SourceMicros)
+	s.behind.Store(age)
+	s.sum.Add(age)
+	bucket := 0
+	for bucket < len(LatencyBounds) && float64(age) > LatencyBounds[bucket]*1e6 {
+		bucket++
+	}
+	s.latency[bucket].Add(1)
 }
 
 func (s *Stats) count(op change.Op) {

@@ -83,8 +83,7 @@ func eventKeys() []config.Key {
 		{
 			Name: "custom.metric.tags", Type: config.List, Importance: config.Low,
 			Display: "Customize metric tags", Width: config.WidthMedium,
-			Doc:   "Tags to add to metrics.",
-			Later: "tags of metrics",
+			Doc: "Tags to add to metrics, name=value each.",
 		},
 		{
 			Name: "column.include.list", Type: config.List, Importance: config.Medium,

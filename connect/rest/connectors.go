@@ -45,6 +45,7 @@ func (a *api) table() []route {
 		path("/connector-plugins/:plugin/config/validate", put(a.validate)),
 	}
 	routes = append(routes, a.snapshotRoutes()...)
+	routes = append(routes, a.watchRoutes()...)
 	if a.o.Topics != nil {
 		routes = append(routes, a.topicRoutes()...)
 	}

@@ -25,6 +25,10 @@ type Options struct {
 	Herder connect.Herder
 	// Topics is the log whose topics are shown; nil shows none.
 	Topics topic.Log
+	// Reports is what /healthz, /readyz and /freshet/status tell; nil serves none of them.
+	Reports func() []connect.ConnectorReport
+	// Metrics is what /metrics shows; nil does not serve it.
+	Metrics Gatherer
 	// Commit and ClusterID are what GET / tells.
 	Commit, ClusterID string
 	// Hosts are the names, besides addresses and localhost, that requests may give as Host. One "*" allows all.

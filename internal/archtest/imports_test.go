@@ -54,6 +54,7 @@ var drivers = map[string][]string{
 	"github.com/cockroachdb/pebble/v2":           {"internal/store"},
 	"github.com/fergusstrange/embedded-postgres": {"internal/pgserver"},
 	"github.com/spf13/cobra":                     {"internal/cli"},
+	"github.com/prometheus/client_golang":        {"connect", "connect/rest", "internal/worker"},
 	"github.com/vbauerster/mpb/v8":               {"internal/replicate"},
 	"github.com/stretchr/testify":                testOnly,
 	"go.uber.org/goleak":                         testOnly,

@@ -5,6 +5,7 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,11 @@ var definition = config.Def{Keys: []config.Key{
 	{Name: "retention.ms", Type: config.Long, Default: "604800000", HasDefault: true, Importance: config.Medium, Doc: "How long records are kept; -1 is for ever."},
 	{Name: "retention.bytes", Type: config.Long, Default: "-1", HasDefault: true, Importance: config.Medium, Doc: "How many bytes a partition keeps; -1 is without end."},
 	{Name: "num.partitions", Type: config.Int, Default: "1", HasDefault: true, Importance: config.Medium, Doc: "Partitions of new topics.", Check: positive},
+	{
+		Name: "metrics.compat", Type: config.String, Default: "both", HasDefault: true, Importance: config.Low,
+		Doc:   "Names of the metrics of GET /metrics: debezium (those of Debezium's and Kafka Connect's dashboards), native or both.",
+		Check: oneOf("debezium", "native", "both"),
+	},
 	{Name: "offset.storage.file.filename", Type: config.String, Importance: config.High, Ignored: inDataDir},
 	{Name: "offset.flush.interval.ms", Type: config.Long, Default: "60000", HasDefault: true, Importance: config.Low, Ignored: inDataDir},
 	{Name: "offset.flush.timeout.ms", Type: config.Long, Default: "5000", HasDefault: true, Importance: config.Low, Ignored: inDataDir},
@@ -63,6 +69,16 @@ func positive(s string, v config.Values) string {
 	return ""
 }
 
+// oneOf refuses other values.
+func oneOf(allowed ...string) func(string, config.Values) string {
+	return func(s string, _ config.Values) string {
+		if slices.Contains(allowed, s) {
+			return ""
+		}
+		return "Value must be one of " + strings.Join(allowed, ", ")
+	}
+}
+
 // settings are the worker's properties, decoded.
 type settings struct {
 	dataDir   string
@@ -71,6 +87,7 @@ type settings struct {
 	advertise string // host:port, "" is the listener's
 	connect   connect.WorkerConfig
 	log       local.Options
+	metrics   string // metrics.compat
 	warnings  []config.Problem
 }
 
@@ -81,6 +98,7 @@ func parse(properties map[string]string) (settings, error) {
 		dataDir:   v.Get("data.dir"),
 		listeners: v.List("listeners"),
 		hosts:     v.List("rest.allowed.hosts"),
+		metrics:   v.Get("metrics.compat"),
 		connect:   connect.WorkerConfig{Properties: properties, DrainTimeout: v.Millis("task.shutdown.graceful.timeout.ms")},
 		log: local.Options{
 			DefaultPartitions: int32(v.Int("num.partitions")),

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
 	"freshet/capture"
@@ -111,7 +113,11 @@ func run(ctx context.Context, o Options, s settings, listeners []net.Listener, d
 	}
 	worker := connect.NewWorker(connect.WorkerOptions{Plugins: o.Plugins, Topics: log, Config: s.connect, Log: o.Log, Progress: o.Progress, Keeper: db})
 	herder := standalone.New(standalone.Options{Worker: worker, Store: db, WorkerID: address, Log: o.Log})
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(connect.NewMetrics(herder.Reports, s.metrics), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	handler := rest.New(rest.Options{
+		Reports: herder.Reports, Metrics: metrics,
 		Herder: herder, Topics: log, Commit: o.Commit, ClusterID: clusterID(db.Dir()), Hosts: s.hosts, Log: o.Log,
 	})
 	g, ctx := errgroup.WithContext(ctx)
