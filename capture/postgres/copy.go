@@ -34,12 +34,13 @@ type copier struct {
 	exported, seen string
 	position       position // of the snapshot; its text is made by Position
 	tables         map[*schema.Table]*copyTable
+	tally          tally // of what was handed out
 	block          int64 // bytes of a block, with what is stored out of line
 }
 
 var _ snapshot.Querier = (*copier)(nil)
 
-// copyTable is a table to be copied. It is not changed once Tables has returned.
+// copyTable is a table to be copied. But for its last fields it is not changed once Tables has returned.
 type copyTable struct {
 	*catalogTable
 	relation *relation
@@ -50,6 +51,10 @@ type copyTable struct {
 	pages, bytes int64
 	// override is the statement to read instead of the table, "" for none.
 	override string
+
+	blocks map[string]pageSpan // by the condition of the chunk; nil where it is not divided
+	left   int                 // chunks that are not finished, and done the pages of those that are: the tally's
+	done   []pageSpan
 }
 
 // newCopier makes the Querier of one snapshot. It connects when Tables is called.
@@ -66,26 +71,37 @@ func (q *copier) Tables(ctx context.Context) ([]snapshot.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	byOID := map[uint32]*copyTable{}
+	q.tally.order = snapshotTables(catalog, q.c.o)
 	var out []snapshot.Table
-	for _, t := range catalog {
-		if !q.c.o.snapshots(t.ID) {
-			continue
-		}
-		r := newRelation(t.ID, t.Columns, t.Key, q.types, q.c.o)
-		ct := &copyTable{catalogTable: t, relation: r, override: q.c.o.SnapshotSelects[t.ID.String()]}
-		byOID[t.OID], q.tables[r.table] = ct, ct
-		estimated := int64(t.Rows)
-		if t.Partitioned {
-			estimated = -1 // the planner's figure is that of the partitions, and often old
-		}
-		out = append(out, snapshot.Table{Table: r.table, Estimated: max(estimated, -1), Multiplier: q.c.o.SnapshotMultipliers[t.ID.String()]})
+	for _, t := range q.tally.order {
+		t.relation = newRelation(t.ID, t.Columns, t.Key, q.types, q.c.o)
+		q.tables[t.relation.table] = t
+		out = append(out, snapshot.Table{Table: t.relation.table, Estimated: t.estimated(), Multiplier: q.c.o.SnapshotMultipliers[t.ID.String()]})
 	}
-	orderTables(out, q.c.o.SnapshotOrder)
 	if err := q.lock(ctx, out); err != nil {
 		return nil, err
 	}
-	return out, q.readFiles(ctx, byOID)
+	return out, readFiles(ctx, q.anchor, q.tally.order)
+}
+
+// snapshotTables are the tables of a snapshot, in its order.
+func snapshotTables(catalog []*catalogTable, o *options) []*copyTable {
+	var out []*copyTable
+	for _, t := range catalog {
+		if o.snapshots(t.ID) {
+			out = append(out, &copyTable{catalogTable: t, override: o.SnapshotSelects[t.ID.String()], left: 1})
+		}
+	}
+	orderTables(out, o.SnapshotOrder)
+	return out
+}
+
+// estimated is the number of rows, -1 where it is unknown.
+func (t *copyTable) estimated() int64 {
+	if t.Partitioned {
+		return -1 // the planner's figure is that of the partitions, and often old
+	}
+	return max(int64(t.Rows), -1)
 }
 
 // Session opens a session. The first one takes over the connection that listed the tables.
@@ -102,10 +118,14 @@ func (q *copier) Session(ctx context.Context) (snapshot.Session, error) {
 	return &copySession{q: q, conn: conn}, nil
 }
 
-// Position is the same for all rows of the snapshot: the place in the log that belongs to its state.
+// Position is the place in the log that belongs to the snapshot's state, for all of its rows. As long as it runs, it also
+// says what is finished.
 func (q *copier) Position(completed bool) change.Position {
 	p := q.position
 	p.Last, p.Completed = completed, completed
+	if !completed {
+		p.Finished = q.tally.member(q.seen)
+	}
 	return p.Position()
 }
 
@@ -121,8 +141,8 @@ func (q *copier) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Finished is no part of positions: a snapshot that was interrupted is repeated as a whole.
-func (q *copier) Finished(snapshot.Chunk) {}
+// Finished notes a chunk for the positions that follow.
+func (q *copier) Finished(c snapshot.Chunk) { q.tally.add(q.tables[c.Table], c.Part) }
 
 // rowWriter takes the messages of COPY: the server sends one for each row.
 type rowWriter func(line []byte) error

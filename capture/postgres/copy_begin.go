@@ -174,10 +174,10 @@ func (q *copier) lock(ctx context.Context, tables []snapshot.Table) error {
 }
 
 // orderTables follows snapshot.tables.order.by.row.count; tables of unknown size count as empty.
-func orderTables(tables []snapshot.Table, order string) {
+func orderTables(tables []*copyTable, order string) {
 	direction := map[string]int{"ascending": 1, "descending": -1}[order]
-	slices.SortStableFunc(tables, func(x, y snapshot.Table) int {
-		return direction * cmp.Compare(max(x.Estimated, 0), max(y.Estimated, 0))
+	slices.SortStableFunc(tables, func(x, y *copyTable) int {
+		return direction * cmp.Compare(max(x.estimated(), 0), max(y.estimated(), 0))
 	})
 }
 

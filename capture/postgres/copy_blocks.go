@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"freshet/snapshot"
 )
 
@@ -16,12 +18,14 @@ import (
 const blockBytes = 64 << 20
 
 // readFiles fills in what COPY has to know of the tables' storage, with one query for all.
-func (q *copier) readFiles(ctx context.Context, byOID map[uint32]*copyTable) error {
-	oids := make([]string, 0, len(byOID))
-	for oid := range byOID {
-		oids = append(oids, strconv.FormatUint(uint64(oid), 10))
+func readFiles(ctx context.Context, conn *pgconn.PgConn, tables []*copyTable) error {
+	byOID := map[uint32]*copyTable{}
+	oids := make([]string, 0, len(tables))
+	for _, t := range tables {
+		byOID[t.OID] = t
+		oids = append(oids, strconv.FormatUint(uint64(t.OID), 10))
 	}
-	rows, err := query(ctx, q.anchor, `
+	rows, err := query(ctx, conn, `
 SELECT oid, relhassubclass, nullif(relfilenode, 0),
   coalesce(pg_relation_size(oid) / current_setting('block_size')::bigint, 0), coalesce(pg_table_size(oid), 0)
 FROM pg_class WHERE oid = ANY ($1::oid[])`, "{"+strings.Join(oids, ",")+"}")
@@ -58,12 +62,19 @@ func (q *copier) Chunks(_ context.Context, t snapshot.Table, n int) ([]snapshot.
 	parts := max(int64(n), (ct.bytes+q.block-1)/q.block)
 	parts = max(1, min(parts, ct.pages))
 	chunks := make([]snapshot.Chunk, parts)
+	if parts > 1 {
+		ct.blocks, ct.left = make(map[string]pageSpan, parts), int(parts)
+	}
 	for i := range parts {
 		to := int64(-1) // pages that come now hold nothing that the snapshot sees, yet the last block is open
 		if i < parts-1 {
 			to = ct.pages * (i + 1) / parts
 		}
-		chunks[i] = snapshot.Chunk{Table: t.Table, Part: pageRange(ct.pages*i/parts, to)}
+		from := ct.pages * i / parts
+		chunks[i] = snapshot.Chunk{Table: t.Table, Part: pageRange(from, to)}
+		if parts > 1 {
+			ct.blocks[chunks[i].Part] = pageSpan{from, to}
+		}
 	}
 	return chunks, nil
 }

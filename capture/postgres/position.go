@@ -72,6 +72,8 @@ type position struct {
 	Snapshot  string // INITIAL while a snapshot runs and until streaming has begun
 	Last      bool   // last_snapshot_record
 	Completed bool   // snapshot_completed
+	// Finished is freshet_blocks, what of the snapshot is finished as long as it runs; "" for nothing.
+	Finished string
 }
 
 // start is where replication begins: every transaction that commits before it is behind the position. It is also what may
@@ -129,6 +131,9 @@ func (p position) Position() change.Position {
 		out = append(append(append(out, `,"snapshot":"`...), p.Snapshot...), '"')
 		out = strconv.AppendBool(append(out, `,"snapshot_completed":`...), p.Completed)
 	}
+	if p.Finished != "" {
+		out = append(append(out, `,"freshet_blocks":`...), p.Finished...)
+	}
 	if len(out) == 0 {
 		return "{}"
 	}
@@ -154,6 +159,7 @@ func parsePosition(text change.Position) (position, error) {
 		Snapshot  json.RawMessage `json:"snapshot"`
 		Last      *bool           `json:"last_snapshot_record"`
 		Completed *bool           `json:"snapshot_completed"`
+		Finished  json.RawMessage `json:"freshet_blocks"`
 	}
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
 		return position{}, badPosition(text, err.Error())
@@ -162,7 +168,7 @@ func parsePosition(text change.Position) (position, error) {
 		LSN: lsn(value(m.LSN)), Proc: lsn(value(m.Proc)), Commit: lsn(value(m.Commit)), Type: value(m.Type),
 		Events: int(value(m.Events)), TxID: value(m.TxID), Micros: value(m.Micros), Xmin: value(m.Xmin),
 		Last: value(m.Last), Completed: value(m.Completed), Message: lsn(value(m.Message)), Floor: lsn(value(m.Floor)),
-		System: value(m.System), Timeline: value(m.Timeline),
+		System: value(m.System), Timeline: value(m.Timeline), Finished: string(m.Finished),
 	}
 	// Older versions wrote true or "true".
 	switch s := strings.ToUpper(strings.Trim(string(m.Snapshot), `"`)); s {

@@ -236,7 +236,10 @@ func (r *Reader) start(ctx context.Context) error {
 		}
 		r.from, r.origin = from, nil
 	}
-	return r.begin(ctx, func(s *stream) { s.behind = r.spooled })
+	return r.begin(ctx, func(s *stream) {
+		s.behind = r.spooled
+		r.log.Info("streaming", "slot", r.o.SlotName, "publication", r.o.Publication, "from", s.received.String())
+	})
 }
 
 // begin opens the replication connection at the end of the spool, or at from without one, and starts the goroutine that

@@ -217,7 +217,6 @@ func (r *Reader) startReplication(ctx context.Context, start lsn) (*pgconn.PgCon
 				"proto_version '1'", "publication_names " + quoteLiteral(schema.QuoteName(r.o.Publication)), "messages 'true'",
 			}})
 		if err == nil {
-			r.log.Info("streaming", "slot", r.o.SlotName, "publication", r.o.Publication, "from", start.String())
 			return pg, w, nil
 		}
 		_ = pg.Close(ctx)

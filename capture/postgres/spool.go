@@ -197,6 +197,7 @@ func (s *stream) goLive(ctx context.Context) error {
 		return wrapError("spool the stream of", s.r.slotSubject(), *err)
 	}
 	s.spooling = nil
+	s.r.log.Info("streaming", "slot", s.r.o.SlotName, "publication", s.r.o.Publication, "from", s.r.from.start().String())
 	return s.replay(ctx, spooled{p.end, p.entries})
 }
 
