@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"encoding/json"
+	"fmt"
 	"hash/fnv"
 	"slices"
 	"strconv"
@@ -47,9 +48,6 @@ func parseFinished(member string) *finished {
 	if len(member) == 0 || json.Unmarshal([]byte(member), &f) != nil || f.Version != 1 || f.State == "" {
 		return nil
 	}
-	if f.Tables == 0 && len(f.Parts) == 0 {
-		return nil
-	}
 	return &f
 }
 
@@ -72,16 +70,14 @@ func (i *identity) String() string {
 
 // tally keeps what is finished of a snapshot. It belongs to the goroutine that hands batches out.
 type tally struct {
-	order    []*copyTable // of the snapshot
-	next     int          // the first table that is not finished
-	hash     identity     // of those before
-	begun    []*copyTable // tables from next on with a finished block
-	finished bool         // anything is
+	order []*copyTable // of the snapshot
+	next  int          // the first table that is not finished
+	hash  identity     // of those before
+	begun []*copyTable // tables from next on with a finished block
 }
 
 // add notes that a block of a table was handed out.
 func (f *tally) add(t *copyTable, part string) {
-	f.finished = true
 	if t.blocks == nil || part == "" {
 		t.done, t.left = nil, 0
 	} else {
@@ -98,9 +94,9 @@ func (f *tally) add(t *copyTable, part string) {
 	}
 }
 
-// member is the member of the position, "" as long as nothing is finished.
+// member is the member of the position, "" where it is not known which state is read.
 func (f *tally) member(state string) string {
-	if !f.finished || state == "" {
+	if state == "" {
 		return ""
 	}
 	m := finished{Version: 1, State: state, Tables: f.next, Hash: f.hash.String()}
@@ -138,6 +134,7 @@ func addSpan(spans []pageSpan, s pageSpan) []pageSpan {
 type owed struct {
 	*copyTable
 	condition string
+	keyless   bool
 }
 
 // wholeLimit is the size up to which a table without a key, which is read at once, is read again by a window.
@@ -145,7 +142,7 @@ const wholeLimit = blockBytes
 
 // remaining makes the parts that a snapshot still owes, of its tables as they are now. ok is false where that cannot be
 // said, and the snapshot has to be repeated.
-func (f *finished) remaining(tables []*copyTable) (parts []owed, ok bool) {
+func (f *finished) remaining(tables []*copyTable, o *options) (parts []owed, ok bool) {
 	if f.Tables > len(tables) {
 		return nil, false
 	}
@@ -161,17 +158,19 @@ func (f *finished) remaining(tables []*copyTable) (parts []owed, ok bool) {
 		if all {
 			continue
 		}
-		if t.override != "" || len(t.Key) == 0 && t.bytes > wholeLimit {
+		keyless := len(o.keyNames(t.ID, t.Columns, t.Key)) == 0
+		if t.override != "" || keyless && t.bytes > wholeLimit {
 			return nil, false
 		}
-		parts = append(parts, owed{t, condition})
+		parts = append(parts, owed{t, condition, keyless})
 	}
 	return parts, true
 }
 
 // condition says which rows of a table are still owed: those of pages that were not read, and those that were written
 // since the snapshot's state wherever they are now. A row may have moved from a page that was not read into one that was,
-// and what the stream says of it may leave values out that only the snapshot would have had.
+// and what the stream says of it may leave values out that only the snapshot would have had. Once the table gets another
+// file, all of its rows are.
 func (f *finished) condition(t *copyTable) (condition string, all bool) {
 	i := slices.IndexFunc(f.Parts, func(p finishedPart) bool { return p.OID == t.OID })
 	if i < 0 {
@@ -185,7 +184,7 @@ func (f *finished) condition(t *copyTable) (condition string, all bool) {
 	if _, err := strconv.ParseUint(xmin, 10, 64); err != nil || t.file == "" || p.File != t.file {
 		return "", false
 	}
-	var where []string
+	where := []string{fmt.Sprintf("(SELECT pg_relation_filenode(%d::oid)) IS DISTINCT FROM %s::oid", t.OID, quoteLiteral(t.file))}
 	from := int64(0)
 	for _, s := range p.Pages {
 		if s[0] > from {

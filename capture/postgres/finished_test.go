@@ -40,7 +40,9 @@ func tallyOf(n int) *tally {
 // TestPositionsStaySmall: with ten thousand tables, finished out of order, too.
 func TestPositionsStaySmall(t *testing.T) {
 	f := tallyOf(10_000)
-	require.Empty(t, f.member("5:9:"), "nothing is finished")
+	require.Empty(t, f.member(""), "of an unknown state")
+	require.NotNil(t, parseFinished(f.member("5:9:")), "nothing is finished, and that is told")
+	o := &options{}
 	order := rand.New(rand.NewPCG(1, 2)).Perm(10_000)
 	for _, i := range order[:5000] {
 		f.add(f.order[i], "")
@@ -59,13 +61,13 @@ func TestPositionsStaySmall(t *testing.T) {
 	m := parseFinished(f.member("5:9:"))
 	require.Equal(t, 10_000, m.Tables)
 	require.Empty(t, m.Parts)
-	parts, ok := m.remaining(f.order)
+	parts, ok := m.remaining(f.order, o)
 	require.True(t, ok)
 	require.Empty(t, parts)
 }
 
 func TestFinishedThatMeansNothing(t *testing.T) {
-	for _, member := range []string{"", "7", `{"v":2,"state":"1:2:","tables":1}`, `{"v":1,"tables":1}`, `{"v":1,"state":"1:2:","tables":0}`} {
+	for _, member := range []string{"", "7", `{"v":2,"state":"1:2:","tables":1}`, `{"v":1,"tables":1}`} {
 		require.Nil(t, parseFinished(member), member)
 	}
 }
@@ -77,25 +79,26 @@ func TestOtherTablesThanThose(t *testing.T) {
 		f.add(f.order[i], "")
 	}
 	m := parseFinished(f.member("5:9:"))
-	parts, ok := m.remaining(f.order)
+	o := &options{}
+	parts, ok := m.remaining(f.order, o)
 	require.True(t, ok)
 	require.Len(t, parts, 2)
 	require.Equal(t, "", parts[0].condition)
 
 	without := append([]*copyTable{f.order[0]}, f.order[2:]...)
-	_, ok = m.remaining(without)
+	_, ok = m.remaining(without, o)
 	require.False(t, ok, "one was dropped")
-	_, ok = m.remaining(f.order[:2])
+	_, ok = m.remaining(f.order[:2], o)
 	require.False(t, ok)
-	parts, ok = m.remaining(append(f.order[:4:4], tallyOf(9).order[8]))
+	parts, ok = m.remaining(append(f.order[:4:4], tallyOf(9).order[8]), o)
 	require.True(t, ok, "behind the finished ones anything may come and go")
 	require.Len(t, parts, 2)
 	f.order[1].ID.Name = "renamed"
-	_, ok = m.remaining(f.order)
+	_, ok = m.remaining(f.order, o)
 	require.False(t, ok)
 	f.order[1].ID.Name = "t1"
 	f.order[4].override = "select 1"
-	_, ok = m.remaining(f.order)
+	_, ok = m.remaining(f.order, o)
 	require.False(t, ok, "windows do not read statements")
 }
 
@@ -170,7 +173,7 @@ func owedNow(t *testing.T, conn *pgconn.PgConn, o *options, m *finished) (all ma
 	require.NoError(t, err)
 	tables := snapshotTables(catalog, o)
 	require.NoError(t, readFiles(t.Context(), conn, tables))
-	parts, ok := m.remaining(tables)
+	parts, ok := m.remaining(tables, o)
 	require.True(t, ok)
 	all, owedRows = map[string][]string{}, map[string]bool{}
 	ids := func(t2 *copyTable, condition string) (out []string) {

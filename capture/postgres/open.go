@@ -30,6 +30,7 @@ type opening struct {
 	slot   *slotState // nil where it does not exist
 	// spooled is what the spool holds behind from.
 	spooled spooled
+	owed    *snapshot.Job // of a snapshot that goes on, nil for none
 }
 
 // plan is what the snapshot mode makes of the stored position.
@@ -110,7 +111,8 @@ func (op *opening) onDemand(stream capture.Reader, r *Reader) (capture.Reader, e
 	q := &windows{side: side{dialer: op.conn}, types: op.types, log: op.log, recent: &r.recent, chase: r.chase, notify: op.env.Notify, clock: time.Now}
 	out, err := snapshot.OnDemand(stream, q, snapshot.DemandOptions{
 		Name: op.o.TopicPrefix, From: from, At: at, Rows: op.o.ChunkRows, Signals: op.env.Signals,
-		File: op.o.SignalFile, Poll: op.o.SignalPoll, Notify: op.env.Notify, Jobs: op.env.Jobs, Log: op.log,
+		File: op.o.SignalFile, Poll: op.o.SignalPoll, Notify: op.env.Notify, Jobs: op.env.Jobs,
+		First: op.first(), Log: op.log,
 	})
 	if err != nil {
 		return nil, permanentf("resume", "the snapshots on demand", "correct the connector's offset: take the member freshet_snapshots out of it", "%w", err)
@@ -176,6 +178,10 @@ func (op *opening) decide(ctx context.Context, conn *pgconn.PgConn) (plan, error
 	case mode == "initial" && !stored:
 		return plan{true, true, "there is no stored position"}, nil
 	case mode == "initial" && op.from.unfinishedSnapshot():
+		resumed, err := op.resume(ctx, conn)
+		if err != nil || resumed {
+			return plan{false, true, "the stored snapshot goes on"}, err
+		}
 		return plan{true, true, "the stored snapshot is not finished"}, nil
 	case !stored:
 		return plan{false, true, "snapshot.mode=" + op.o.SnapshotMode}, nil
