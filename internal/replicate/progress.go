@@ -65,15 +65,17 @@ func (d *lines) status(l lag) {
 	}
 	d.last = time.Now()
 	var rows int64
-	open := 0
+	open, blocks, blocksLeft := 0, 0, 0
 	for _, p := range d.tables {
 		rows += p.Rows
+		blocks += p.Blocks
+		blocksLeft += p.Blocks - p.BlocksDone
 		if !p.Done {
 			open++
 		}
 	}
 	if open > 0 {
-		d.log.Info("snapshot", "rows", rows, "tables_left", open, "applied", l.applied)
+		d.log.Info("snapshot", "rows", rows, "tables_left", open, "blocks", blocks, "blocks_left", blocksLeft, "applied", l.applied)
 		return
 	}
 	d.log.Info("streaming", "lag_bytes", max(l.unread, 0), "lag_ms", l.age.Milliseconds(), "lag_records", l.records, "applied", l.applied)
@@ -87,12 +89,14 @@ type bars struct {
 
 	mu     sync.Mutex // guards what follows
 	tables map[schema.ID]*mpb.Bar
+	last   map[schema.ID]capture.Progress
 	foot   *mpb.Bar
 	text   string
 }
 
 func newBars(out io.Writer) *bars {
-	d := &bars{p: mpb.New(mpb.WithOutput(out), mpb.WithWidth(36), mpb.WithRefreshRate(150*time.Millisecond)), tables: map[schema.ID]*mpb.Bar{}}
+	d := &bars{p: mpb.New(mpb.WithOutput(out), mpb.WithWidth(36), mpb.WithRefreshRate(150*time.Millisecond)),
+		tables: map[schema.ID]*mpb.Bar{}, last: map[schema.ID]capture.Progress{}}
 	// Bars that are made with a total take no other one: SetTotal would do nothing, and close wait for ever.
 	d.foot = d.p.New(0, mpb.NopStyle(), mpb.BarPriority(1<<20), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
 		d.mu.Lock()
@@ -105,6 +109,7 @@ func newBars(out io.Writer) *bars {
 func (d *bars) snapshot(p capture.Progress) {
 	d.mu.Lock()
 	b := d.tables[p.Table]
+	d.last[p.Table] = p
 	d.mu.Unlock()
 	if b == nil {
 		b = d.add(p)
@@ -124,6 +129,7 @@ func (d *bars) add(p capture.Progress) *mpb.Bar {
 		mpb.PrependDecorators(decor.Name(p.Table.String(), decor.WCSyncSpaceR)),
 		mpb.AppendDecorators(
 			decor.CurrentNoUnit("%d rows", decor.WCSyncSpace),
+			decor.Any(func(decor.Statistics) string { return d.blocks(p.Table) }, decor.WCSyncSpace),
 			decor.Any(func(s decor.Statistics) string {
 				if !s.Completed || rate == 0 {
 					rate = float64(s.Current) / max(time.Since(begin).Seconds(), 0.001)
@@ -137,6 +143,17 @@ func (d *bars) add(p capture.Progress) *mpb.Bar {
 	defer d.mu.Unlock()
 	d.tables[p.Table] = b
 	return b
+}
+
+// blocks tells how many blocks of a table are read, where it has more than one.
+func (d *bars) blocks(id schema.ID) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.last[id]
+	if p.Blocks < 2 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d blocks", p.BlocksDone, p.Blocks)
 }
 
 func (d *bars) status(l lag) {

@@ -61,13 +61,23 @@ func TestLinesTellNowAndThen(t *testing.T) {
 	d := newLines(slog.New(slog.NewTextHandler(out, nil)))
 	d.every = 0
 	id := schema.ID{Schema: "public", Name: "t"}
-	d.snapshot(capture.Progress{Table: id, Rows: 5, Estimated: 10})
+	d.snapshot(capture.Progress{Table: id, Rows: 5, Estimated: 10, Blocks: 4, BlocksDone: 1})
 	d.status(lag{unread: -1, applied: 3})
 	d.snapshot(capture.Progress{Table: id, Rows: 9, Done: true})
 	d.snapshot(capture.Progress{Table: id, Rows: 9, Done: true})
 	d.status(lag{unread: 100, records: 2, age: 1500 * time.Millisecond, applied: 9})
 	text := out.buf.String()
-	require.Contains(t, text, "msg=snapshot rows=5 tables_left=1 applied=3")
+	require.Contains(t, text, "msg=snapshot rows=5 tables_left=1 blocks=4 blocks_left=3 applied=3")
 	require.Equal(t, 1, strings.Count(text, `msg="table read" table=public.t rows=9`))
 	require.Contains(t, text, "msg=streaming lag_bytes=100 lag_ms=1500 lag_records=2 applied=9")
+}
+
+func TestBarsTellBlocks(t *testing.T) {
+	d := newBars(&screen{})
+	defer d.close()
+	id := schema.ID{Schema: "public", Name: "t"}
+	d.snapshot(capture.Progress{Table: id, Rows: 5, Estimated: 10, Blocks: 1})
+	require.Empty(t, d.blocks(id), "a table of one block")
+	d.snapshot(capture.Progress{Table: id, Rows: 5, Estimated: 10, Blocks: 4, BlocksDone: 1})
+	require.Equal(t, "1/4 blocks", d.blocks(id))
 }
