@@ -113,7 +113,10 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger, m 
 			return nil, withFaults(c.Name, t.faults, err)
 		}
 		opened = true
-		o := emitter.ParseOptions(v, c.Plugin.Source.Describe())
+		o, err := emitter.ParseOptions(v, c.Plugin.Source.Describe())
+		if err != nil {
+			return nil, finalError{errors.Join(err, t.reader.Close(ctx))}
+		}
 		o.Connector, o.Task, o.MarkKey, o.RunID = c.Name, task, markKey, w.runID
 		o.Key, o.Value, o.Header, o.Chain = key, value, header, chain
 		o.DrainTimeout, o.Log = w.config.DrainTimeout, log

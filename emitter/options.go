@@ -85,13 +85,14 @@ func (o Options) withDefaults() Options {
 }
 
 // ParseOptions reads the properties that all Debezium source connectors share.
-func ParseOptions(v config.Values, d capture.Description) Options {
+func ParseOptions(v config.Values, d capture.Description) (Options, error) {
+	names, err := parseTopicNames(v)
+	if err != nil {
+		return Options{}, err
+	}
 	o := Options{
-		Source: SourcePlan{Block: d.Source, Version: d.Version, Connector: d.Source.Connector, Name: v.Get("topic.prefix")},
-		Topics: TopicNames{
-			Prefix: v.Get("topic.prefix"), Delimiter: v.Get("topic.delimiter"),
-			SchemaAdjust: v.Get("schema.name.adjustment.mode"),
-		},
+		Source:         SourcePlan{Block: d.Source, Version: d.Version, Connector: d.Source.Connector, Name: v.Get("topic.prefix")},
+		Topics:         names,
 		Tombstones:     v.Bool("tombstones.on.delete"),
 		ContextHeaders: v.Bool("extended.headers.enabled"),
 		Skip:           map[change.Op]bool{},
@@ -101,16 +102,14 @@ func ParseOptions(v config.Values, d capture.Description) Options {
 		NoticeTopic:    v.Get("notification.sink.topic.name"),
 	}
 	if v.Bool("provide.transaction.metadata") {
-		o.TransactionTopic = o.Topics.join(v.Get("topic.transaction"))
+		o.TransactionTopic = names.Transactions()
 	}
 	o.Heartbeat.Interval = v.Millis("heartbeat.interval.ms")
-	if o.Heartbeat.Topic = v.Get("topic.heartbeat.name"); o.Heartbeat.Topic == "" {
-		o.Heartbeat.Topic = v.Get("topic.heartbeat.prefix") + o.Topics.delimiter() + o.Topics.Prefix
-	}
+	o.Heartbeat.Topic = names.Heartbeats()
 	for _, s := range v.List("skipped.operations") {
 		if len(s) == 1 {
 			o.Skip[change.Op(s[0])] = true
 		}
 	}
-	return o
+	return o, nil
 }

@@ -84,8 +84,7 @@ func (r *recorder) addMessage(b *change.Batch, c *change.Change, now int64) erro
 	b.Set(value, 2, p.envelope.source(b, c))
 	if r.tx != nil && !c.Transaction.IsNull() {
 		// The original counts each message under the text of a Java object, another one for each.
-		r.messageCount++
-		b.Set(value, 3, r.tx.count(b, c.Transaction, fmt.Sprintf("%s@%x", r.o.Messages.Collection, r.messageCount)))
+		b.Set(value, 3, r.tx.count(b, c.Transaction, fmt.Sprintf("%s@%x", r.o.Messages.Collection, r.tx.total+1)))
 	}
 	b.Set(value, 4, b.Run(change.Struct, c.After))
 	r.stats.count(change.Message)

@@ -15,6 +15,7 @@ import (
 // tablePlan is what is compiled once for a table version.
 type tablePlan struct {
 	collection string // what transaction metadata counts its events under
+	keyField   string // value of the key field that tells tables of one topic apart; "" where there is no such field
 	topic      string // before and
 	routed     string // after the routers of the chain
 	keyType    *schema.Type
@@ -39,10 +40,9 @@ type recorder struct {
 	arena   []byte
 	out     []topic.Record
 
-	tx           *transactions // nil without transaction metadata
-	messages     *messagePlan
-	messageCount int
-	own          change.Batch // holds the values of records that are of no batch
+	tx       *transactions // nil without transaction metadata
+	messages *messagePlan
+	own      change.Batch // holds the values of records that are of no batch
 }
 
 func newRecorder(o *Options, stats *Stats) (*recorder, error) {
@@ -113,8 +113,12 @@ func (r *recorder) compile(t *schema.Table) (*tablePlan, error) {
 	if !r.lazy {
 		p.routed = r.o.Chain.Route(p.topic)
 	}
-	if t.Key != nil {
+	if t.Key != nil || names.KeyField != "" {
 		p.keyType = schema.StructOf(names.Schema(p.topic, "Key"), false, t.Key)
+		if names.KeyField != "" {
+			p.keyType.Fields = append(p.keyType.Fields, schema.Field{Name: names.KeyField, Type: textType})
+			p.keyField = names.key(t.ID)
+		}
 		var err error
 		if p.key, err = r.o.Key.Compile(p.keyType); err != nil {
 			return nil, err
@@ -182,16 +186,29 @@ func (r *recorder) addKeyChange(p *tablePlan, b *change.Batch, c *change.Change,
 
 // key makes the key struct of a row.
 func (r *recorder) key(p *tablePlan, b *change.Batch, key change.Row) change.Value {
-	if p.key == nil || !key.Present() {
+	columns := p.envelope.Table.Key
+	if p.key == nil || len(columns) > 0 && !key.Present() {
 		return change.NullValue()
 	}
-	columns := p.envelope.Table.Key
 	for i := range columns {
 		if v := b.At(key, i); v.IsNull() || v.Kind() == change.Unavailable {
 			b.Set(key, i, settled(b, v, &columns[i]))
 		}
 	}
+	if p.keyField != "" {
+		longer := b.NewRow(len(columns) + 1)
+		for i := range columns {
+			b.Set(longer, i, b.At(key, i))
+		}
+		b.Set(longer, len(columns), b.Text(p.keyField))
+		key = longer
+	}
 	return b.Run(change.Struct, key)
+}
+
+// keyed says whether the record of a change has a key.
+func (p *tablePlan) keyed(c *change.Change) bool {
+	return p.key != nil && (c.Key.Present() || p.keyField != "" && len(p.envelope.Table.Key) == 0 && c.Op != change.Truncate)
 }
 
 // addEvent makes the record of one event, and its tombstone.
@@ -208,7 +225,7 @@ func (r *recorder) addEvent(p *tablePlan, b *change.Batch, c *change.Change, fir
 		return err
 	}
 	rec := topic.Record{Topic: p.routed, Partition: topic.AnyPartition, Headers: headers}
-	if p.key != nil && c.Key.Present() {
+	if p.keyed(c) {
 		if rec.Key, err = r.encode(p.key, b, r.key(p, b, c.Key)); err != nil {
 			return fmt.Errorf("encode key of table %q: %w", c.Table.ID, err)
 		}
@@ -270,7 +287,7 @@ func (r *recorder) addTransformed(p *tablePlan, b *change.Batch, c *change.Chang
 	if first != nil {
 		rec.Headers = append([]transform.Header{*first}, r.typed...)
 	}
-	if c.Key.Present() {
+	if p.keyed(c) {
 		rec.KeyType = p.keyType
 		rec.Key = r.key(p, b, c.Key)
 	}

@@ -112,11 +112,11 @@ func (r *recorder) mark(end change.Position) string {
 
 // quoted is the JSON text of a name.
 func quoted(s string) []byte {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return []byte(`""`) // a string always has a form
-	}
-	return text
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // a string always encodes
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }
 
 var (

@@ -202,3 +202,35 @@ func checkSelectOverrides(value string, all config.Values) string {
 	}
 	return ""
 }
+
+// checkRegexp refuses what is no regular expression.
+func checkRegexp(value string, _ config.Values) string {
+	if _, err := regexp.Compile(value); err != nil {
+		return "A regular expression is expected, but " + regexpReason(value, err)
+	}
+	return ""
+}
+
+// namingStrategies are the classes of topic.naming.strategy, in full and by their last part.
+func namingStrategies() []string {
+	var out []string
+	for _, kind := range []string{"Schema", "Default"} {
+		for _, form := range []string{"", "Unicode", "Regex"} {
+			class := kind + form + "TopicNamingStrategy"
+			out = append(out, "io.debezium.schema."+class, class)
+		}
+	}
+	return out
+}
+
+// checkNotificationChannels refuses channels that there are not.
+func checkNotificationChannels(value string, _ config.Values) string {
+	for _, channel := range config.SplitList(value) {
+		switch strings.ToLower(channel) {
+		case "sink", "log", "jmx":
+		default:
+			return fmt.Sprintf("channel %q is not known; there are sink, log and jmx", channel)
+		}
+	}
+	return ""
+}

@@ -38,7 +38,8 @@ func eventKeys() []config.Key {
 		{
 			Name: "heartbeat.topics.prefix", Type: config.String, Default: "__debezium-heartbeat", HasDefault: true, Importance: config.Low,
 			Display: "A prefix used for naming of heartbeat topics", Width: config.WidthMedium,
-			Doc: "Former name of topic.heartbeat.prefix.",
+			Doc:     "Former name of topic.heartbeat.prefix.",
+			Ignored: "the name in use is topic.heartbeat.prefix",
 		},
 		{
 			Name: "signal.data.collection", Type: config.List, Importance: config.Medium,
@@ -61,12 +62,13 @@ func eventKeys() []config.Key {
 			Name: "topic.naming.strategy", Type: config.Class, Default: "io.debezium.schema.SchemaTopicNamingStrategy", HasDefault: true, Importance: config.Medium,
 			Display: "Topic naming strategy class", Width: config.WidthMedium,
 			Doc:    "How topics are named; the default is prefix, schema and table.",
-			Served: []string{"io.debezium.schema.SchemaTopicNamingStrategy", "SchemaTopicNamingStrategy"}, Later: "naming strategies other than SchemaTopicNamingStrategy",
+			Served: namingStrategies(), Later: "naming strategies of your own: a Java class cannot be loaded here",
 		},
 		{
 			Name: "notification.enabled.channels", Type: config.List, Importance: config.Medium,
 			Display: "Enabled notification channels names", Width: config.WidthLong,
-			Doc: "Channels that notifications go to.",
+			Doc:   "Channels that notifications go to.",
+			Check: checkNotificationChannels,
 		},
 		{
 			Name: "notification.sink.topic.name", Type: config.String, Importance: config.High,

@@ -86,7 +86,7 @@ func (d *decoder) message(ctx context.Context, b *change.Batch, at lsn, data []b
 	switch kind {
 	case msgBegin:
 		if m := parseBegin(c); c.err == nil {
-			d.begin(b, m)
+			d.begin(b, m, at)
 		}
 	case msgCommit:
 		if m := parseCommit(c); c.err == nil {
@@ -140,7 +140,7 @@ func (d *decoder) failed(kind byte, at lsn, err error) error {
 
 // begin opens a transaction. A transaction that was taken in part is the first to come again; where another one comes,
 // the server has already been told of its end.
-func (d *decoder) begin(b *change.Batch, m beginMessage) {
+func (d *decoder) begin(b *change.Batch, m beginMessage, at lsn) {
 	if d.tx.open && d.pos.inTransaction() { // its first part came from a spool whose connection broke
 		d.taken = takenPart{uint32(d.pos.TxID), d.pos.Proc, max(d.pos.Events, 1)}
 	}
@@ -148,7 +148,7 @@ func (d *decoder) begin(b *change.Batch, m beginMessage) {
 	if d.taken.xid != m.XID {
 		d.taken = takenPart{}
 	}
-	d.boundary(b, change.TxBegin, m.Final)
+	d.boundary(b, change.TxBegin, at)
 }
 
 // boundary tells of an end of the transaction, for transaction metadata.

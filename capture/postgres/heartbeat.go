@@ -28,7 +28,7 @@ func (r *Reader) Beat(ctx context.Context) error {
 		}
 	case "42P01":
 		return permanentf("run", "heartbeat.action.query", "create the table, or correct the statement", "%w", err)
-	case "57P01":
+	case "57P01", "57P03":
 		return wrapError("run", "heartbeat.action.query", err)
 	}
 	if ctx.Err() == nil {

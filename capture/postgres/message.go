@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"strings"
+	"time"
 
 	"freshet/capture"
 	"freshet/change"
@@ -89,6 +90,9 @@ func (d *decoder) logical(b *change.Batch, at lsn, m logicalMessage) {
 		ch.SourceMicros = d.tx.Micros
 		d.emit(b, ch, at)
 		return
+	}
+	if ch.SourceMicros == 0 { // nothing was streamed before it whose time it could have
+		ch.SourceMicros = time.Now().UnixMicro()
 	}
 	ch.Source = d.sourceRow(b, at)
 	b.Set(ch.Source, sourceTxID, change.NullValue())

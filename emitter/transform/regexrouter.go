@@ -124,3 +124,13 @@ func goTemplate(java string, groups int) (template, reason string) {
 	}
 	return out.String(), ""
 }
+
+// Rewriter makes the function that renames as RegexRouter does: names that match as a whole, once. Groups of the
+// replacement are those of Java.
+func Rewriter(regex, replacement string) (func(name string) string, error) {
+	t, err := newRegexRouter(regex, replacement)
+	if err != nil {
+		return nil, err
+	}
+	return t.Route, nil
+}
