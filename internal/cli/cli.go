@@ -51,6 +51,7 @@ func (a *app) commands() []*cobra.Command {
 		a.doctor(),
 		a.replicate(),
 		a.demo(),
+		a.status(),
 		a.health(),
 		a.version(),
 	}
