@@ -54,7 +54,7 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 			}
 			if m.compat {
 				s.connect(c, t)
-				s.debezium(c, t)
+				s.debezium(t)
 			}
 		}
 	}
@@ -266,7 +266,7 @@ func (e *EventCounts) total() int64 {
 var badLabel = regexp.MustCompile(`[^a-zA-Z0-9_]`)
 
 // debezium are the attributes of Debezium's MBeans, named as its examples' JMX exporter names them.
-func (s *samples) debezium(c *ConnectorReport, t *TaskReport) {
+func (s *samples) debezium(t *TaskReport) {
 	src := t.Source
 	if src == nil {
 		return

@@ -62,10 +62,10 @@ func TestWatchdogReopensAReaderThatStands(t *testing.T) {
 	require.NotEmpty(t, why, "until there is progress")
 	require.Less(t, log.Len(), 3*stackBytes)
 
-	for _, patience := range []time.Duration{60, 120, 240, 480, 480} { // a server may be silent over one large transaction
+	for _, seconds := range []int{60, 120, 240, 480, 480} { // a server may be silent over one large transaction
 		passed, err = after(w, nil)
 		require.Error(t, err)
-		require.Equal(t, patience*time.Second, passed)
+		require.Equal(t, time.Duration(seconds)*time.Second, passed)
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"freshet/capture"
-	"freshet/change"
 	"freshet/internal/testdb"
 )
 
@@ -243,7 +242,7 @@ func TestInvariantConfirmedIsHandedOut(t *testing.T) {
 	require.NoError(t, err)
 	p.Proc += 1 << 30
 	var broken *capture.InvariantError
-	require.ErrorAs(t, s.r.Commit(t.Context(), change.Position(p.Position())), &broken)
+	require.ErrorAs(t, s.r.Commit(t.Context(), p.Position()), &broken)
 	require.False(t, broken.Retriable())
 	require.NoError(t, s.r.Commit(t.Context(), end))
 }
