@@ -83,7 +83,7 @@ func TestOtherTablesThanThose(t *testing.T) {
 	parts, ok := m.remaining(f.order, o)
 	require.True(t, ok)
 	require.Len(t, parts, 2)
-	require.Equal(t, "", parts[0].condition)
+	require.Empty(t, parts[0].condition)
 
 	without := append([]*copyTable{f.order[0]}, f.order[2:]...)
 	_, ok = m.remaining(without, o)

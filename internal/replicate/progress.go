@@ -95,8 +95,10 @@ type bars struct {
 }
 
 func newBars(out io.Writer) *bars {
-	d := &bars{p: mpb.New(mpb.WithOutput(out), mpb.WithWidth(36), mpb.WithRefreshRate(150*time.Millisecond)),
-		tables: map[schema.ID]*mpb.Bar{}, last: map[schema.ID]capture.Progress{}}
+	d := &bars{
+		p:      mpb.New(mpb.WithOutput(out), mpb.WithWidth(36), mpb.WithRefreshRate(150*time.Millisecond)),
+		tables: map[schema.ID]*mpb.Bar{}, last: map[schema.ID]capture.Progress{},
+	}
 	// Bars that are made with a total take no other one: SetTotal would do nothing, and close wait for ever.
 	d.foot = d.p.New(0, mpb.NopStyle(), mpb.BarPriority(1<<20), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
 		d.mu.Lock()
