@@ -130,6 +130,7 @@ ORDER BY a.attrelid, a.attnum`, list)
 			return fmt.Errorf("type modifier of column %q: %w", c.Name, err)
 		}
 		c.Typmod = int32(typmod)
+		c.Serial = strings.HasPrefix(c.Default, "nextval(") && (c.TypeOID == 20 || c.TypeOID == 21 || c.TypeOID == 23) // int8, int2, int4
 		t := byOID[oid]
 		t.Columns = append(t.Columns, c)
 	}

@@ -42,6 +42,9 @@ type ColumnInfo struct {
 	Default                         string
 	HasDefault, Identity, Generated bool
 	Comment                         string
+	// Serial says that the default is the next value of a sequence, which only snapshots tell of. Streamed says that the
+	// column is one of the stream. Both matter for the type that column.propagate.source.type tells.
+	Serial, Streamed bool
 }
 
 // Codec decodes the values of one column.

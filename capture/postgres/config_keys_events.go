@@ -145,21 +145,18 @@ func eventKeys() []config.Key {
 			Display: "Mask Columns Using Hash and Salt", Width: config.WidthLong,
 			Doc:     "Columns whose text is replaced by a salted hash of it.",
 			Pattern: regexp.MustCompile(`^column\.mask\.hash\.(v2\.)?[^.]+\.with\.salt\..+$`),
-			Later:   "column rules",
 		},
 		{
 			Name: "column.mask.with.(d+).chars", Type: config.String, Importance: config.Medium,
 			Display: "Mask Columns With n Asterisks", Width: config.WidthNone,
 			Doc:     "Columns whose text is replaced by asterisks.",
 			Pattern: regexp.MustCompile(`^column\.mask\.with\.\d+\.chars$`),
-			Later:   "column rules",
 		},
 		{
 			Name: "column.truncate.to.(d+).chars", Type: config.List, Importance: config.Medium,
 			Display: "Truncate Columns To n Characters", Width: config.WidthNone,
 			Doc:     "Columns whose text is cut.",
 			Pattern: regexp.MustCompile(`^column\.truncate\.to\.\d+\.chars$`),
-			Later:   "column rules",
 		},
 		{
 			Name: "include.schema.comments", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium,
@@ -171,14 +168,12 @@ func eventKeys() []config.Key {
 			Display: "Propagate Source Types by Columns", Width: config.WidthNone,
 			Doc:   "Columns whose type in the database is added to their schema.",
 			Check: checkRegexps,
-			Later: "column rules",
 		},
 		{
 			Name: "datatype.propagate.source.type", Type: config.List, Importance: config.Medium,
 			Display: "Propagate Source Types by Data Type", Width: config.WidthNone,
 			Doc:   "Types whose name in the database is added to the schemas of their columns.",
 			Check: checkRegexps,
-			Later: "column rules",
 		},
 		{
 			Name: "internal.snapshot.scan.all.columns.force", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low,

@@ -143,19 +143,14 @@ func TestDefinitionIsComplete(t *testing.T) {
 
 func TestNotServedIsRefused(t *testing.T) {
 	tests := map[string]string{
-		"signal.data.collection":                    "public.signals",
-		"column.mask.with.3.chars":                  "public.t.a",
-		"column.mask.hash.v2.SHA-256.with.salt.abc": "public.t.a",
-		"column.truncate.to.4.chars":                "public.t.a",
-		"snapshot.mode":                             "custom",
-		"snapshot.locking.mode":                     "custom",
-		"plugin.name":                               "decoderbufs",
-		"lsn.flush.mode":                            "manual",
-		"topic.naming.strategy":                     "io.debezium.schema.DefaultTopicNamingStrategy",
-		"converters":                                "geo",
-		"slot.failover":                             "true",
-		"read.only":                                 "true",
-		"offset.mismatch.strategy":                  "trust_slot",
+		"snapshot.mode":            "custom",
+		"snapshot.locking.mode":    "custom",
+		"plugin.name":              "decoderbufs",
+		"lsn.flush.mode":           "manual",
+		"topic.naming.strategy":    "com.example.Own",
+		"converters":               "geo",
+		"slot.failover":            "true",
+		"offset.mismatch.strategy": "trust_slot",
 	}
 	for name, value := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -89,6 +89,9 @@ func (o *options) parsePatterns(v config.Values) error {
 	}
 	o.IgnoreBuiltin = v.Bool("table.ignore.builtin")
 	var err error
+	if o.ColumnRules, err = parseColumnRules(v); err != nil {
+		return err
+	}
 	if o.KeyRules, err = parseKeyRules(v.Get("message.key.columns")); err != nil {
 		return fmt.Errorf("property %q: %w", "message.key.columns", err)
 	}

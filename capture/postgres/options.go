@@ -31,6 +31,7 @@ type options struct {
 	TxMetadata      bool   // provide.transaction.metadata
 	signalling
 	TopicPrefix    string
+	ColumnRules    []columnRule
 	HeartbeatQuery string    // heartbeat.action.query, "" for none
 	KeyRules       []keyRule // message.key.columns
 }

@@ -37,7 +37,7 @@ func (d *decoder) relation(ctx context.Context, m relationMessage) error {
 	}
 	columns := make([]ColumnInfo, len(m.Columns))
 	for i, c := range m.Columns {
-		columns[i] = ColumnInfo{Name: c.Name, TypeOID: c.Type, Typmod: c.Typmod}
+		columns[i] = ColumnInfo{Name: c.Name, TypeOID: c.Type, Typmod: c.Typmod, Streamed: true}
 		if live != nil {
 			merge(&columns[i], live.Columns)
 		}

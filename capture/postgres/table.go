@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 
@@ -18,6 +19,14 @@ type relation struct {
 	columns []relationColumn
 	// keyed says whether changes have a key. It may be one without columns, where their types are unknown.
 	keyed bool
+	// masks are texts that stand for null, by their index in Table.Columns.
+	masks []mask
+}
+
+// mask is a constant value of a column, also where there is none.
+type mask struct {
+	value int
+	text  []byte
 }
 
 // relationColumn says where a column's value goes.
@@ -27,6 +36,7 @@ type relationColumn struct {
 	codec    Codec // Decode is nil where nothing of the column is emitted
 	value    int   // index in Table.Columns, -1 for none
 	key      int   // index in Table.Key, -1 for none
+	rule     *ruled
 }
 
 // wanted says whether the column's value is emitted at all; a snapshot need not read the others.
@@ -55,7 +65,11 @@ func newRelation(id schema.ID, columns []ColumnInfo, key []string, types *Regist
 		c.codec = codec
 		if inValue {
 			c.value = len(r.table.Columns)
-			r.table.Columns = append(r.table.Columns, emitted(info.Name, codec, o))
+			column := emitted(info.Name, codec, o)
+			if o.ColumnRules != nil {
+				r.rule(c, &column, useOf(types, info), o)
+			}
+			r.table.Columns = append(r.table.Columns, column)
 		}
 	}
 	for _, name := range key {
@@ -73,6 +87,26 @@ func newRelation(id schema.ID, columns []ColumnInfo, key []string, types *Regist
 		r.table.Key = []schema.Column{} // a key without fields, which is not the same as none
 	}
 	return r
+}
+
+// rule applies the rule of a column, if it has one.
+func (r *relation) rule(c *relationColumn, column *schema.Column, u *columnUse, o *options) {
+	c.rule = o.ruleColumn(r.table.ID, column, u)
+	if c.rule == nil {
+		return
+	}
+	if c.rule.null != nil {
+		r.masks = append(r.masks, mask{c.value, c.rule.null})
+	}
+	if decode := c.codec.Decode; c.rule.secret {
+		c.codec.Decode = func(b *change.Batch, text []byte) (change.Value, error) {
+			v, err := decode(b, text)
+			if err != nil {
+				err = errors.New("its value cannot be converted, and is not told because a rule masks it")
+			}
+			return v, err
+		}
+	}
 }
 
 // typeName is the server's name of a type, for messages.
@@ -98,6 +132,9 @@ func (r *relation) newSlots(b *change.Batch, values, key bool) rowSlots {
 	var s rowSlots
 	if values {
 		s.values = b.NewRow(len(r.table.Columns))
+		for _, m := range r.masks {
+			b.Set(s.values, m.value, b.TextOf(m.text))
+		}
 	}
 	if key && r.keyed {
 		s.key = b.NewRow(len(r.table.Key))
@@ -108,7 +145,11 @@ func (r *relation) newSlots(b *change.Batch, values, key bool) rowSlots {
 // put stores the value of the column in the rows that hold it.
 func (c *relationColumn) put(b *change.Batch, s rowSlots, v change.Value) {
 	if c.value >= 0 && s.values.Present() {
-		b.Set(s.values, c.value, v)
+		shown := v
+		if c.rule != nil && (v.Kind() == change.Text || v.Kind() == change.Bytes) {
+			shown = c.rule.apply(b, v)
+		}
+		b.Set(s.values, c.value, shown)
 	}
 	if c.key >= 0 && s.key.Present() {
 		b.Set(s.key, c.key, v)

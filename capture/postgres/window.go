@@ -172,7 +172,8 @@ func (d *dbWindow) table(ctx context.Context, conn *pgconn.PgConn, p *snapshot.P
 	}
 	// The stream does not have generated columns, so rows that stand beside its changes do not either.
 	columns := slices.DeleteFunc(slices.Clone(live.Columns), func(c ColumnInfo) bool { return c.Generated })
-	for _, c := range columns {
+	for i, c := range columns {
+		columns[i].Serial, columns[i].Streamed = false, true
 		if !d.w.types.Known(c.TypeOID) {
 			if err := d.w.types.Refresh(ctx, conn); err != nil {
 				return nil, err

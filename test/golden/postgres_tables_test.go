@@ -10,7 +10,6 @@ import (
 )
 
 const (
-	needsMasks      = "column masks and propagated source types are not served yet"
 	needsTransform  = "of the transforms only RegexRouter and ExtractNewRecordState are served yet"
 	needsConverter  = "of the converters only JSON is served yet, for headers also the simple one"
 	needsProcessors = "post processors are not served yet"
@@ -21,10 +20,6 @@ const (
 var postgresSkipped = map[string]string{
 
 	"smt-decode-message": needsTransform,
-
-	"column-mask-truncate-hash":    needsMasks,
-	"column-propagate-source-type": needsMasks,
-	"propagate-more-types":         needsMasks,
 
 	"error-smt-mask-on-tombstone":  needsTransform,
 	"error-smt-timezone-two-rules": needsTransform,
