@@ -68,7 +68,7 @@ func rewriter(v config.Values, regex, replacement string) (func(string) string, 
 		return nil, nil
 	}
 	if strings.TrimSpace(by) == "" {
-		return nil, fmt.Errorf("The '%s' value is invalid: %s must be non-empty if %s is set.", replacement, replacement, regex) //nolint:staticcheck // the reference's words
+		return nil, fmt.Errorf("The '%s' value is invalid: %s must be non-empty if %s is set.", replacement, replacement, regex) //nolint:staticcheck,revive // the reference's words
 	}
 	f, err := transform.Rewriter(expr, by)
 	if err != nil {

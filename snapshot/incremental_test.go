@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -56,9 +57,7 @@ func (m *model) tick() {
 // rows is the state after n changes.
 func (m *model) rows(n int) map[int]int {
 	out := map[int]int{}
-	for k, v := range m.initial {
-		out[k] = v
-	}
+	maps.Copy(out, m.initial)
 	for i, c := range m.log[:n] {
 		switch _, there := out[c.key]; {
 		case c.op == change.Delete:
@@ -119,14 +118,17 @@ func (w *modelWindows) Match(_ context.Context, pattern string) ([]schema.ID, er
 	}
 	return nil, nil
 }
+
 func (w *modelWindows) Signal(*change.Batch, *change.Change) (capture.Signal, bool) {
 	return capture.Signal{}, false
 }
+
 func (w *modelWindows) Open(context.Context) (snapshot.Window, error) {
 	w.m.tick()
 	w.opened++
 	return &modelWindow{m: w.m, state: w.m.done}, nil
 }
+
 func (w *modelWindows) Blocking(context.Context, []*snapshot.Part) (capture.Reader, error) {
 	return snapshot.Initial(newFake(nil, "t=2"), nil, snapshot.Options{}), nil
 }
@@ -166,14 +168,17 @@ func (w *modelWindow) Read(_ context.Context, p *snapshot.Part, limit int, b *ch
 	}
 	return piece, nil
 }
+
 func (w *modelWindow) Sees(_ *change.Batch, c *change.Change) bool {
 	return int(c.SourceMicros) <= w.state
 }
+
 func (w *modelWindow) Close(context.Context) error {
 	w.m.tick()
 	w.high = w.m.done
 	return nil
 }
+
 func (w *modelWindow) Passed(b *change.Batch) bool {
 	var p struct{ N int }
 	return json.Unmarshal([]byte(b.End), &p) == nil && p.N >= w.high
@@ -303,8 +308,8 @@ func TestIncrementalResumesAtEveryPosition(t *testing.T) {
 		}
 		var p struct{ N int }
 		require.NoError(t, json.Unmarshal([]byte(end), &p))
-		r, stream, _ = demand(t, m, end, p.N)
-		for n := 0; n < 40; n++ {
+		r, _, _ = demand(t, m, end, p.N)
+		for range 40 {
 			var b change.Batch
 			require.NoError(t, r.Next(t.Context(), &b))
 			s.take(t, &b, "after "+strconv.Itoa(stop))

@@ -69,10 +69,10 @@ func parseColumnRules(v config.Values) ([]columnRule, error) {
 	var rules []columnRule
 	for name, value := range v.Raw() {
 		r := columnRule{}
-		switch {
-		case name == "column.propagate.source.type":
+		switch name {
+		case "column.propagate.source.type":
 			r.kind = rulePropagate
-		case name == "datatype.propagate.source.type":
+		case "datatype.propagate.source.type":
 			r.kind = rulePropagateType
 		default:
 			if m := hashName.FindStringSubmatch(name); m != nil {

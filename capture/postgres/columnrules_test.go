@@ -48,8 +48,12 @@ func ruledRelation(t testing.TB) (*relation, *options) {
 		"column.mask.hash.v2.SHA-256.with.salt.s": `public\.t\.(hash|short)`,
 	})
 	columns := []ColumnInfo{
-		{Name: "id", TypeOID: 25, Typmod: -1, NotNull: true}, {Name: "cut", TypeOID: 25, Typmod: -1}, {Name: "mask", TypeOID: 25, Typmod: -1},
-		{Name: "n", TypeOID: 1700, Typmod: -1}, {Name: "hash", TypeOID: 25, Typmod: -1}, {Name: "short", TypeOID: 1043, Typmod: 12},
+		{Name: "id", TypeOID: 25, Typmod: -1, NotNull: true},
+		{Name: "cut", TypeOID: 25, Typmod: -1},
+		{Name: "mask", TypeOID: 25, Typmod: -1},
+		{Name: "n", TypeOID: 1700, Typmod: -1},
+		{Name: "hash", TypeOID: 25, Typmod: -1},
+		{Name: "short", TypeOID: 1043, Typmod: 12},
 	}
 	return newRelation(schema.ID{Schema: "public", Name: "t"}, columns, []string{"id"}, testRegistry(), &o), &o
 }
@@ -57,7 +61,7 @@ func ruledRelation(t testing.TB) (*relation, *options) {
 func TestColumnRules(t *testing.T) {
 	r, _ := ruledRelation(t)
 	var b change.Batch
-	slots := r.newSlots(&b, true, true)
+	slots := r.newSlots(&b)
 	for i, text := range []string{"key", "long", "secret", "12", "value", "value"} {
 		v, err := r.columns[i].codec.Decode(&b, []byte(text))
 		require.NoError(t, err)
@@ -70,7 +74,7 @@ func TestColumnRules(t *testing.T) {
 	require.Contains(t, got, "mask=*** ")
 	require.Contains(t, got, "hash="+digest+" ")
 	require.Contains(t, got, "short="+digest[:8])
-	empty := r.newSlots(&b, true, true)
+	empty := r.newSlots(&b)
 	require.Contains(t, rowText(&b, empty.values, r.table.Columns), "mask=*** ", "null is masked too")
 	_, masked := r.table.Columns[3].Type.Param("masked")
 	require.True(t, masked, "a column whose values a mask does not change is marked all the same")
@@ -94,7 +98,7 @@ func TestColumnRulesHideAndAllocateNothing(t *testing.T) {
 	text := []byte("some value")
 	run := func() {
 		b.Reset()
-		slots := r.newSlots(&b, true, true)
+		slots := r.newSlots(&b)
 		for _, i := range []int{0, 1, 2} {
 			v, err := r.columns[i].codec.Decode(&b, text)
 			if err != nil {

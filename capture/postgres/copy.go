@@ -186,7 +186,7 @@ func (s *copySession) add(ctx context.Context, t *copyTable, line []byte, rows *
 		s.source = s.q.sourceRow(b)
 	}
 	r := t.relation
-	slots := r.newSlots(b, true, true)
+	slots := r.newSlots(b)
 	rest, more := bytes.TrimSuffix(line, []byte{'\n'}), true
 	for i := range r.columns {
 		c := &r.columns[i]

@@ -220,7 +220,7 @@ func (d *decoder) row(b *change.Batch, kind byte, at lsn, c *cursor) error {
 	var old rowSlots
 	oldTag := tag
 	if tag == tupleKey || tag == tupleOld {
-		old = s.relation.newSlots(b, true, true)
+		old = s.relation.newSlots(b)
 		empty, err := d.tuple(b, s, c, old, rowSlots{}, tag)
 		if err != nil || empty {
 			return err
@@ -240,7 +240,7 @@ func (d *decoder) row(b *change.Batch, kind byte, at lsn, c *cursor) error {
 	if tag != tupleNew {
 		return malformed("tuple with tag %q", tag)
 	}
-	slots := s.relation.newSlots(b, true, true)
+	slots := s.relation.newSlots(b)
 	empty, err := d.tuple(b, s, c, slots, old, oldTag)
 	if err != nil || empty && kind == msgUpdate {
 		return err

@@ -128,15 +128,12 @@ func emitted(name string, c Codec, o *options) schema.Column {
 type rowSlots struct{ values, key change.Row }
 
 // newSlots reserves the rows of one tuple: all Null.
-func (r *relation) newSlots(b *change.Batch, values, key bool) rowSlots {
-	var s rowSlots
-	if values {
-		s.values = b.NewRow(len(r.table.Columns))
-		for _, m := range r.masks {
-			b.Set(s.values, m.value, b.TextOf(m.text))
-		}
+func (r *relation) newSlots(b *change.Batch) rowSlots {
+	s := rowSlots{values: b.NewRow(len(r.table.Columns))}
+	for _, m := range r.masks {
+		b.Set(s.values, m.value, b.TextOf(m.text))
 	}
-	if key && r.keyed {
+	if r.keyed {
 		s.key = b.NewRow(len(r.table.Key))
 	}
 	return s

@@ -252,7 +252,7 @@ func (d *dbWindow) decode(t *windowTable, rows [][][]byte, b *change.Batch) erro
 	b.Set(source, sourceSequence, sequenceText(b, 0, d.high))
 	now := d.w.clock().UnixMicro()
 	for _, row := range rows {
-		slots := t.newSlots(b, true, true)
+		slots := t.newSlots(b)
 		field := 0
 		for i := range t.columns {
 			c := &t.columns[i]
@@ -332,13 +332,13 @@ func (t *windowTable) after(key []*string) string {
 	equal := ""
 	for i, k := range t.keys {
 		name := schema.QuoteName(k.name)
-		if v := key[i]; v == nil {
+		v := key[i]
+		if v == nil {
 			equal += name + " IS NULL AND "
 			continue // nothing comes behind a null
-		} else {
-			alternatives = append(alternatives, "("+equal+"("+name+" > "+quoteLiteral(*v)+" OR "+name+" IS NULL))")
-			equal += name + " = " + quoteLiteral(*v) + " AND "
 		}
+		alternatives = append(alternatives, "("+equal+"("+name+" > "+quoteLiteral(*v)+" OR "+name+" IS NULL))")
+		equal += name + " = " + quoteLiteral(*v) + " AND "
 	}
 	if len(alternatives) == 0 {
 		return "false"

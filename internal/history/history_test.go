@@ -371,7 +371,7 @@ func TestTransactions(t *testing.T) {
 			w.records[i].Value = replace(w.records[i].Value, `"ts_ms":`, fmt.Sprintf(`"transaction":{"id":"t%d:%d","total_order":%d,"data_collection_order":%d},"ts_ms":`, i/2, i, total, table))
 		}
 		for i := range 2 {
-			w.records = append(w.records, history.Record{Topic: "p.transaction", Offset: int64(i), Value: []byte(fmt.Sprintf(`{"status":"END","id":"t%d:9","event_count":2}`, i))})
+			w.records = append(w.records, history.Record{Topic: "p.transaction", Offset: int64(i), Value: fmt.Appendf(nil, `{"status":"END","id":"t%d:9","event_count":2}`, i)})
 		}
 		return w
 	}

@@ -18,7 +18,6 @@ const (
 
 // postgresSkipped are the recorded cases that need what is not served yet, and what that is.
 var postgresSkipped = map[string]string{
-
 	"smt-decode-message": needsTransform,
 
 	"error-smt-mask-on-tombstone":  needsTransform,

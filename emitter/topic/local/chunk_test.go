@@ -80,8 +80,13 @@ func TestChunkForm(t *testing.T) {
 func TestSameHeaders(t *testing.T) {
 	own := []topic.Header{{Key: "a", Value: []byte("x")}, {Key: "b"}}
 	sets := [][]topic.Header{
-		own, own, {{Key: "a", Value: []byte("x")}, {Key: "b"}}, nil, own,
-		{{Key: "a", Value: []byte("x")}, {Key: "b", Value: []byte{}}}, {{Key: "a", Value: []byte("y")}, {Key: "b"}}, {{Key: "a"}}, own,
+		own, own,
+		{{Key: "a", Value: []byte("x")}, {Key: "b"}},
+		nil, own,
+		{{Key: "a", Value: []byte("x")}, {Key: "b", Value: []byte{}}},
+		{{Key: "a", Value: []byte("y")}, {Key: "b"}},
+		{{Key: "a"}},
+		own,
 	}
 	records := make([]topic.Record, len(sets))
 	for i := range sets {
