@@ -321,7 +321,10 @@ func Test_restart_while_walsender_lingers(t *testing.T) {
 	first.read(1)
 	opened := make(chan error, 1)
 	go func() {
-		_, err := f.tryOpen(from)
+		second, err := f.tryOpen(from)
+		if err == nil {
+			err = second.Close(context.WithoutCancel(t.Context()))
+		}
 		opened <- err
 	}()
 	waitFor(t, "the second reader to wait", func() bool { return strings.Contains(f.log.String(), "slot is in use, waiting for it") })
