@@ -46,6 +46,9 @@ func (s *Server) makeData(ctx context.Context) error {
 	if _, err := os.Stat(filepath.Join(s.DataDir(), "PG_VERSION")); err == nil {
 		return nil
 	}
+	if s.opt.StandbyOf != nil {
+		return s.makeStandby(ctx, s.opt.StandbyOf)
+	}
 	if s.opt.Template == "" {
 		return s.initdb(ctx, s.DataDir())
 	}
@@ -53,12 +56,31 @@ func (s *Server) makeData(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The copy is made by the server's own user: the data is closed to others, and the copy must be the server's.
-	args := []string{"-a", template, s.DataDir()}
+	return s.copyData(ctx, "copy the template", template)
+}
+
+// copyData fills the data folder from another. The copy is made by the server's own user: the data is closed to others,
+// and the copy must be the server's.
+func (s *Server) copyData(ctx context.Context, doing, from string) error {
+	args := []string{"-a", from, s.DataDir()}
 	if sparseCopy {
 		args = append([]string{"--reflink=auto", "--sparse=always"}, args...)
 	}
-	return s.runAsServer(ctx, "copy the template", "cp", args...)
+	return s.runAsServer(ctx, doing, "cp", args...)
+}
+
+// makeStandby copies a primary's files and makes them a standby's. Not by pg_basebackup, which fetched programs lack.
+func (s *Server) makeStandby(ctx context.Context, primary *Server) error {
+	if err := primary.Stop(Fast); err != nil {
+		return err
+	}
+	if err := s.copyData(ctx, "copy the primary's files", primary.DataDir()); err != nil {
+		return err
+	}
+	if err := primary.Start(ctx); err != nil {
+		return err
+	}
+	return s.writeFile("standby.signal", nil)
 }
 
 // template returns the initialised data folder for these programs and this password, and makes it when it is missing.

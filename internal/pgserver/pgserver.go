@@ -35,6 +35,7 @@ type Options struct {
 	Password     string            // of User; required
 	PasswordAuth bool              // ask User for the password too, not only the other roles
 	Settings     map[string]string // postgresql.conf, over the defaults of conf
+	StandbyOf    *Server           // a copy of its files, which follows it; it is stopped for a moment to be copied
 	Log          *slog.Logger      // nil is silent
 }
 

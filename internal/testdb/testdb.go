@@ -101,7 +101,10 @@ func IgnoreServer() goleak.Option {
 	return goleak.IgnoreAnyFunction("freshet/internal/pgserver.(*process).run")
 }
 
-func start(o Options) (*Server, error) {
+func start(o Options) (*Server, error) { return startLike(o, nil) }
+
+// startLike starts a server; with a primary it is a standby of that, of the same programs.
+func startLike(o Options, primary *Server) (*Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), findTimeout)
 	defer cancel()
 	want := pgserver.Want{}
@@ -115,14 +118,19 @@ func start(o Options) (*Server, error) {
 			return nil, fmt.Errorf("the version %q of PostgreSQL is not a major version: %w", version, err)
 		}
 	}
-	bin, err := pgserver.Find(ctx, want)
-	if err != nil {
-		return nil, err
-	}
-	pg, err := pgserver.New(ctx, pgserver.Options{
-		Bin: bin, Password: password, PasswordAuth: o.PasswordAuth, Settings: o.Settings,
+	options := pgserver.Options{
+		Password: password, PasswordAuth: o.PasswordAuth, Settings: o.Settings,
 		Template: filepath.Join(os.TempDir(), "freshet-pg-"+strconv.Itoa(os.Getuid()), "templates"),
-	})
+	}
+	if primary != nil {
+		options.Bin, options.StandbyOf = primary.pg.Bin(), primary.pg
+	} else {
+		var err error
+		if options.Bin, err = pgserver.Find(ctx, want); err != nil {
+			return nil, err
+		}
+	}
+	pg, err := pgserver.New(ctx, options)
 	if err != nil {
 		return nil, err
 	}
