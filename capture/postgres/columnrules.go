@@ -12,10 +12,13 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"freshet/change"
@@ -67,8 +70,9 @@ func digestOf(name string) (crypto.Hash, bool) {
 // parseColumnRules reads the rules of a configuration.
 func parseColumnRules(v config.Values) ([]columnRule, error) {
 	var rules []columnRule
-	for name, value := range v.Raw() {
-		r := columnRule{}
+	raw := v.Raw()
+	for _, name := range slices.Sorted(maps.Keys(raw)) { // by name where two of one kind match, the same at each start
+		value, r := raw[name], columnRule{}
 		switch name {
 		case "column.propagate.source.type":
 			r.kind = rulePropagate
@@ -283,15 +287,42 @@ func cutLiteral(lit any, n int) any {
 	return lit
 }
 
-// hasher makes salted digests of texts. It belongs to the goroutine of its relation.
+// hasher makes salted digests of texts. Connections of a snapshot share it, so each digest takes a room of its own.
 type hasher struct {
 	rule   *columnRule
 	length int // declared, -1 for none
+
+	mu   sync.Mutex
+	free []*hashRoom // at most one for each connection
+}
+
+// hashRoom is what one digest is made in.
+type hashRoom struct {
+	digest hash.Hash
 	sum    []byte
 	text   []byte
 }
 
-func newHasher(r *columnRule, length int) *hasher { return &hasher{rule: r, length: length} }
+func newHasher(r *columnRule, length int) *hasher {
+	return &hasher{rule: r, length: length}
+}
+
+func (h *hasher) take() *hashRoom {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := len(h.free); n > 0 {
+		room := h.free[n-1]
+		h.free = h.free[:n-1]
+		return room
+	}
+	return &hashRoom{digest: h.rule.digest.New()}
+}
+
+func (h *hasher) giveBack(room *hashRoom) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.free = append(h.free, room)
+}
 
 func (h *hasher) apply(b *change.Batch, v change.Value) change.Value {
 	if v.Kind() != change.Text {
@@ -304,16 +335,19 @@ func (h *hasher) apply(b *change.Batch, v change.Value) change.Value {
 
 // append appends the digest in hexadecimal digits, cut to the declared length.
 func (h *hasher) append(dst, text []byte) []byte {
-	d := h.rule.digest.New()
-	_, _ = d.Write([]byte(h.rule.salt)) // never fails
+	room := h.take()
+	defer h.giveBack(room)
+	room.text = append(room.text[:0], h.rule.salt...)
 	if h.rule.java {
-		h.text = appendJavaString(h.text[:0], text)
-		text = h.text
+		room.text = appendJavaString(room.text, text)
+	} else {
+		room.text = append(room.text, text...)
 	}
-	_, _ = d.Write(text)
-	h.sum = d.Sum(h.sum[:0])
+	room.digest.Reset()
+	_, _ = room.digest.Write(room.text) // never fails
+	room.sum = room.digest.Sum(room.sum[:0])
 	m := len(dst)
-	dst = hex.AppendEncode(dst, h.sum)
+	dst = hex.AppendEncode(dst, room.sum)
 	if h.length >= 0 && len(dst)-m > h.length {
 		dst = dst[:m+h.length]
 	}

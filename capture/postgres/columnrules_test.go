@@ -3,12 +3,15 @@
 package postgres
 
 import (
+	"crypto"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"freshet/change"
 	"freshet/schema"
@@ -99,7 +102,7 @@ func TestColumnRulesHideAndAllocateNothing(t *testing.T) {
 	run := func() {
 		b.Reset()
 		slots := r.newSlots(&b)
-		for _, i := range []int{0, 1, 2} {
+		for _, i := range []int{0, 1, 2, 4, 5} {
 			v, err := r.columns[i].codec.Decode(&b, text)
 			if err != nil {
 				t.Fatal(err)
@@ -120,4 +123,43 @@ func ruledOptions(t testing.TB) *options {
 func TestColumnRulesRefuseUnknownDigests(t *testing.T) {
 	_, err := parseOptions(newFixtureless(minimal(map[string]string{"column.mask.hash.ROT-13.with.salt.x": "a"})))
 	require.ErrorContains(t, err, `digest "ROT-13" is not known`)
+}
+
+// Connections of a snapshot make digests of one column at the same time.
+func TestHashesBySeveralConnections(t *testing.T) {
+	for _, java := range []bool{true, false} {
+		h := newHasher(&columnRule{digest: crypto.SHA256, java: java, salt: "s"}, -1)
+		var group errgroup.Group
+		for worker := range 4 {
+			group.Go(func() error {
+				for i := range 2000 {
+					text := fmt.Appendf(nil, "value %d of %d", i, worker)
+					digested := []byte("s")
+					if java {
+						digested = appendJavaString(digested, text)
+					} else {
+						digested = append(digested, text...)
+					}
+					sum := sha256.Sum256(digested)
+					if got, want := string(h.append(nil, text)), hex.EncodeToString(sum[:]); got != want {
+						return fmt.Errorf("digest of %q: %s, not %s", text, got, want)
+					}
+				}
+				return nil
+			})
+		}
+		require.NoError(t, group.Wait())
+	}
+}
+
+// Two rules of one kind for one column: the same one counts at each start.
+func TestColumnRulesHaveAnOrder(t *testing.T) {
+	for range 20 {
+		o := mustOptions(t, map[string]string{
+			"column.mask.hash.v2.SHA-256.with.salt.b": `public\.t\.c`,
+			"column.mask.hash.v2.SHA-256.with.salt.a": `public\.t\.c`,
+			"column.mask.hash.v2.MD5.with.salt.c":     `public\.t\.c`,
+		})
+		require.Equal(t, "c", o.ruleFor(schema.ID{Schema: "public", Name: "t"}, "c", "text").salt)
+	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // relation is how the rows of one version of a table are decoded. Snapshot and stream both build it with newRelation,
-// so that they cannot differ. It is immutable; its codecs are used by one goroutine at a time.
+// so that they cannot differ. It is immutable: connections of a snapshot share it.
 type relation struct {
 	table *schema.Table
 	// columns stand in the order of the wire: of the RELATION message, or of the catalog in a snapshot.
