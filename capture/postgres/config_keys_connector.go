@@ -221,14 +221,12 @@ func connectorKeys() []config.Key {
 			Display: "Maximum number of collections or tables", Width: config.WidthShort,
 			Doc:   "Most tables that may be captured; 0 is no limit.",
 			Check: nonNegative,
-			Later: "a limit on captured tables",
 		},
 		{
 			Name: "guardrail.collections.limit.action", Type: config.String, Default: "warn", HasDefault: true, Importance: config.Medium,
 			Display: "Guardrail collections limit action", Width: config.WidthShort,
 			Doc:     "What happens when more tables would be captured.",
 			Allowed: []string{"warn", "fail"},
-			Later:   "a limit on captured tables",
 		},
 		{
 			Name: "custom.sanitize.pattern", Type: config.String, Default: `.*secret$|.*password$|.*sasl\.jaas\.config$|.*basic\.auth\.user\.info|.*registry\.auth\.client-secret|.*credentials\.json$|.*connectionstring$|.*connection\.string$`, HasDefault: true, Importance: config.Low,

@@ -36,6 +36,7 @@ func (d *doctor) checkTables(ctx context.Context) error {
 	} else {
 		d.ok("captured tables", strconv.Itoa(len(tables)))
 	}
+	d.checkGuardrail(len(tables))
 	rights, err := d.readRights(ctx, tables)
 	if err != nil {
 		return err
@@ -52,6 +53,7 @@ func (d *doctor) checkTables(ctx context.Context) error {
 	}
 	for _, t := range tables {
 		d.checkTypes(t, types)
+		d.checkMaskedKeys(t, types)
 	}
 	return nil
 }

@@ -56,6 +56,9 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 	if op.types, err = LoadRegistry(ctx, conn); err != nil {
 		return nil, wrapError("prepare", op.conn.subject(), err)
 	}
+	if err := op.guardrail(ctx, conn); err != nil {
+		return nil, err
+	}
 	if !op.o.streams() {
 		return op.withoutStream(), nil
 	}

@@ -34,6 +34,9 @@ type options struct {
 	ColumnRules    []columnRule
 	HeartbeatQuery string    // heartbeat.action.query, "" for none
 	KeyRules       []keyRule // message.key.columns
+	CollectionsMax int       // guardrail.collections.max, 0 for no limit
+	// CollectionsFail says whether more captured tables are refused instead of warned of.
+	CollectionsFail bool
 }
 
 // loginOptions say how to connect.
@@ -160,6 +163,8 @@ func parseOptions(v config.Values) (options, error) {
 		TopicPrefix:     v.Get("topic.prefix"),
 		TxMetadata:      v.Bool("provide.transaction.metadata"),
 		HeartbeatQuery:  v.Get("heartbeat.action.query"),
+		CollectionsMax:  int(v.Int("guardrail.collections.max")),
+		CollectionsFail: v.Get("guardrail.collections.limit.action") == "fail",
 	}
 	return o, o.parsePatterns(v)
 }
