@@ -72,6 +72,9 @@ type Key struct {
 	// refused with it, never ignored silently.
 	Later  string
 	Served []string
+	// Former are values of other versions, compared without case, and what each stands for: they are taken for it and
+	// warned of. Messages do not list them.
+	Former map[string]string
 	// Ignored says why a known property has no effect here; a value other than the default warns.
 	Ignored string
 	// Aliases are former names.
@@ -220,6 +223,12 @@ func (d *Def) checkValue(k *Key, name, s string, v Values) []Problem {
 	t := strings.TrimSpace(s)
 	if k.Type != Password && k.Type != String {
 		v.raw[name] = t
+	}
+	for former, now := range k.Former {
+		if strings.EqualFold(former, t) {
+			v.raw[name] = now
+			return []Problem{{Property: name, Message: fmt.Sprintf("The value %q of '%s' is a former one and taken for %q: write %s=%s", t, name, now, name, now), Warning: true}}
+		}
 	}
 	var problems []Problem
 	if reason := d.typeReason(k.Type, t); reason != "" {

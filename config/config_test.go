@@ -30,7 +30,7 @@ func example(style config.Style) *config.Def {
 			}
 			return ""
 		}},
-		{Name: "mode", Type: config.String, Default: "Fast", HasDefault: true, Allowed: []string{"Slow", "Fast", "odd"}, Served: []string{"Slow", "Fast"}, Later: "odd mode"},
+		{Name: "mode", Type: config.String, Default: "Fast", HasDefault: true, Allowed: []string{"Slow", "Fast", "odd"}, Served: []string{"Slow", "Fast"}, Later: "odd mode", Former: map[string]string{"Lazy": "Slow"}},
 		{Name: "later", Type: config.Int, Default: "0", HasDefault: true, Later: "counting"},
 		{Name: "ignored", Type: config.String, Default: "x", HasDefault: true, Ignored: "it has none"},
 		{Name: "family.<n>.chars", Type: config.Int, Pattern: regexp.MustCompile(`^family\.\d+\.chars$`)},
@@ -138,4 +138,14 @@ func TestPluginMatches(t *testing.T) {
 	for _, class := range []string{"", "Connector", "MySqlConnector", "x.PostgresConnector"} {
 		require.False(t, p.Matches(class), class)
 	}
+}
+
+// A former value is taken for its successor, and warned of; refusals of others do not list it.
+func TestFormerValues(t *testing.T) {
+	def := example(config.DebeziumStyle)
+	v, problems := def.Parse(map[string]string{"host": "h", "mode": "LAZY"})
+	require.Equal(t, []config.Problem{{Property: "mode", Message: `The value "LAZY" of 'mode' is a former one and taken for "Slow": write mode=Slow`, Warning: true}}, problems)
+	require.Equal(t, "Slow", v.Get("mode"))
+	_, problems = def.Parse(map[string]string{"host": "h", "mode": "lazier"})
+	require.Equal(t, []config.Problem{{Property: "mode", Message: "The 'mode' value is invalid: Value must be one of Slow, Fast, odd"}}, problems)
 }

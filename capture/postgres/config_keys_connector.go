@@ -276,6 +276,7 @@ func connectorKeys() []config.Key {
 			Doc:     "When the rows that are already there are read.",
 			Allowed: []string{"always", "initial_only", "configuration_based", "when_needed", "initial", "custom", "no_data"},
 			Served:  []string{"always", "initial", "initial_only", "no_data", "when_needed", "configuration_based"}, Later: "snapshot modes of your own",
+			Former: map[string]string{"never": "no_data"},
 		},
 		{
 			Name: "snapshot.isolation.mode", Type: config.String, Default: "serializable", HasDefault: true, Importance: config.Low,

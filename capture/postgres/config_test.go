@@ -69,6 +69,9 @@ func TestGoldenValidation(t *testing.T) {
 				}
 			}
 			for _, w := range want {
+				if w.Name == "snapshot.mode" && c.Config[w.Name] == "never" {
+					continue // taken for no_data: TestSnapshotModeNever
+				}
 				expected = append(expected, w.Errors...)
 			}
 			require.Equal(t, expected, got)
@@ -124,6 +127,20 @@ func TestGoldenDefinitions(t *testing.T) {
 		}
 	}
 	require.Equal(t, order, listed)
+}
+
+// The mode of former versions is taken; what is no mode at all is refused in the recorded words, which do not list it.
+func TestSnapshotModeNever(t *testing.T) {
+	def := definition()
+	v, problems := def.Parse(minimal(map[string]string{"snapshot.mode": "never"}))
+	require.Len(t, problems, 1)
+	require.True(t, problems[0].Warning)
+	require.Contains(t, problems[0].Message, "write snapshot.mode=no_data")
+	require.Equal(t, "no_data", v.Get("snapshot.mode"))
+
+	_, problems = def.Parse(minimal(map[string]string{"snapshot.mode": "nevermore"}))
+	require.Equal(t, []config.Problem{{Property: "snapshot.mode", Message: "The 'snapshot.mode' value is invalid: " +
+		"Value must be one of always, initial_only, configuration_based, when_needed, initial, custom, no_data"}}, problems)
 }
 
 func TestDefinitionIsComplete(t *testing.T) {

@@ -169,8 +169,6 @@ func (op *opening) decide(ctx context.Context, conn *pgconn.PgConn) (plan, error
 		if op.o.SnapshotData {
 			mode = "initial"
 		}
-	case "never":
-		mode = "no_data"
 	}
 	switch {
 	case mode == "always":

@@ -5,6 +5,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"freshet/config"
@@ -134,6 +136,9 @@ func describe(k *config.Key) string {
 	}
 	if k.Later != "" {
 		parts = append(parts, "Served: "+quoted(k.Served)+"; otherwise: "+k.Later+".")
+	}
+	for _, former := range slices.Sorted(maps.Keys(k.Former)) {
+		parts = append(parts, fmt.Sprintf("The former `%s` is taken for `%s`.", former, k.Former[former]))
 	}
 	if len(k.Aliases) > 0 {
 		parts = append(parts, "Formerly "+quoted(k.Aliases)+".")

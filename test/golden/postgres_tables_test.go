@@ -69,7 +69,7 @@ var postgresDifferent = map[string]string{
 // expressions. The recorded ones are Java's; the next step is ours.
 var postgresSentences = map[string][]string{
 	"error-filtered-no-table":          {"Unable to create filtered publication", "No table filters found for filtered publication", "next step"},
-	"error-invalid-values":             {"29 error\\(s\\)", "slot name must contain only digits", "given: Bad-Slot"},
+	"error-invalid-values":             {"28 error\\(s\\)", "slot name must contain only digits", "given: Bad-Slot"},
 	"error-missing-options":            {"The 'database.hostname' value is invalid: A value is required"},
 	"error-no-such-database":           {`database "pg2_no_such_db" does not exist`, "next step"},
 	"error-no-such-host":               {`127\.0\.0\.1:5999.*refused`, "next step"},
@@ -84,6 +84,11 @@ var postgresSentences = map[string][]string{
 
 const slotGone = `The connector is trying to read change stream starting at .* no longer available on the server\. ` +
 	`Reconfigure the connector to use a snapshot mode when needed`
+
+// postgresAccepted are the properties of a case that the original refuses and we do not, and why.
+var postgresAccepted = map[string]map[string]string{
+	"error-invalid-values": {"snapshot.mode": "never, the mode of former versions, is taken for no_data with a warning"},
+}
 
 // postgresSince is the major version of PostgreSQL that a case's statements need, where 14 is too old.
 var postgresSince = map[string]int{
