@@ -94,7 +94,7 @@ func connectorKeys() []config.Key {
 			Name: "snapshot.mode.custom.name", Type: config.String, Importance: config.Medium,
 			Display: "Snapshot Mode Custom Name", Width: config.WidthMedium,
 			Doc:   "Name of a snapshot mode of your own.",
-			Later: "plug-ins of your own",
+			Later: "a Java class cannot be loaded here; take the property out, and write one of the other values of snapshot.mode",
 		},
 		{
 			Name: "snapshot.mode.configuration.based.snapshot.data", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium,
@@ -275,7 +275,7 @@ func connectorKeys() []config.Key {
 			Display: "Snapshot mode", Width: config.WidthShort,
 			Doc:     "When the rows that are already there are read.",
 			Allowed: []string{"always", "initial_only", "configuration_based", "when_needed", "initial", "custom", "no_data"},
-			Served:  []string{"always", "initial", "initial_only", "no_data", "when_needed", "configuration_based"}, Later: "snapshot modes of your own",
+			Served:  []string{"always", "initial", "initial_only", "no_data", "when_needed", "configuration_based"}, Later: "a Java class cannot be loaded here; write initial, or configuration_based with its flags",
 			Former: map[string]string{"never": "no_data"},
 		},
 		{
@@ -289,26 +289,26 @@ func connectorKeys() []config.Key {
 			Display: "Snapshot query mode", Width: config.WidthShort,
 			Doc:     "How the snapshot selects rows.",
 			Allowed: []string{"custom", "select_all"},
-			Later:   "plug-ins of your own",
+			Later:   "a Java class cannot be loaded here; write select_all, and the statements in snapshot.select.statement.overrides",
 		},
 		{
 			Name: "snapshot.query.mode.custom.name", Type: config.String, Importance: config.Medium,
 			Display: "Snapshot Query Mode Custom Name", Width: config.WidthMedium,
 			Doc:   "Name of a query mode of your own.",
-			Later: "plug-ins of your own",
+			Later: "a Java class cannot be loaded here; take the property out, and write the statements in snapshot.select.statement.overrides",
 		},
 		{
 			Name: "snapshot.locking.mode.custom.name", Type: config.String, Importance: config.Medium,
 			Display: "Snapshot Locking Mode Custom Name", Width: config.WidthMedium,
 			Doc:   "Name of a locking mode of your own.",
-			Later: "plug-ins of your own",
+			Later: "a Java class cannot be loaded here; take the property out, and write snapshot.locking.mode=none or shared",
 		},
 		{
 			Name: "snapshot.locking.mode", Type: config.String, Default: "none", HasDefault: true, Importance: config.Low,
 			Display: "Snapshot locking mode", Width: config.WidthShort,
 			Doc:     "Whether the snapshot locks tables against changes of their structure.",
 			Allowed: []string{"shared", "custom", "none"},
-			Served:  []string{"shared", "none"}, Later: "plug-ins of your own",
+			Served:  []string{"shared", "none"}, Later: "a Java class cannot be loaded here; write none or shared",
 		},
 		{
 			Name: "hstore.handling.mode", Type: config.String, Default: "json", HasDefault: true, Importance: config.Low,

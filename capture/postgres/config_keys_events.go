@@ -15,13 +15,13 @@ func eventKeys() []config.Key {
 			Name: "converters", Type: config.String, Importance: config.Low,
 			Display: "List of prefixes defining custom values converters.", Width: config.WidthMedium,
 			Doc:   "Names of converters of single columns.",
-			Later: "converters of columns",
+			Later: "a Java class cannot be loaded here; take the property out, and change values with transforms or in the target",
 		},
 		{
 			Name: "post.processors", Type: config.String, Importance: config.Low,
 			Display: "List of change event post processors.", Width: config.WidthMedium,
 			Doc:   "Names of processors that change events before they are encoded.",
-			Later: "post-processors",
+			Later: "take the property out; where values of large columns have to be complete, set REPLICA IDENTITY FULL",
 		},
 		{
 			Name: "tombstones.on.delete", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Medium,
