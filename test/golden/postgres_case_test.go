@@ -47,17 +47,18 @@ type outcome struct {
 
 // run is a case while it runs.
 type run struct {
-	t      *testing.T
-	dir    string
-	spec   caseFile
-	server *testdb.Server
-	worker *worker
-	name   string // of the connector, its slot and its publication
-	config map[string]string
-	slot   string
-	runs   bool              // the connector is started and not stopped
-	names  *strings.Replacer // the run's own names → ${db}, ${slot}
-	out    outcome
+	t       *testing.T
+	dir     string
+	spec    caseFile
+	server  *testdb.Server
+	worker  *worker
+	name    string // of the connector, its slot and its publication
+	config  map[string]string
+	slot    string
+	runs    bool              // the connector is started and not stopped
+	signals int               // snapshots asked for in the file
+	names   *strings.Replacer // the run's own names → ${db}, ${slot}
+	out     outcome
 }
 
 func readCase(t *testing.T, dir string) caseFile {
@@ -167,6 +168,9 @@ func (r *run) snapshots() {
 		return r.failure(r.name) != "" || !strings.Contains(at, "freshet_snapshots") ||
 			strings.Contains(at, `"paused":true`) && strings.Contains(at, `"after":`)
 	}, r.offsets)
+	waitFor(r.t, "snapshots that were asked for in the file end", settleTimeout, func() bool {
+		return r.failure(r.name) != "" || strings.Count(r.worker.said.String(), `"incremental snapshot is complete"`) >= r.signals
+	}, r.offsets)
 	r.settle()
 }
 
@@ -175,6 +179,7 @@ func (r *run) signal(file string) {
 	r.t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.dir, file))
 	require.NoError(r.t, err)
+	r.signals++
 	require.NoError(r.t, os.WriteFile(r.config["signal.file"], append(bytes.ReplaceAll(text, []byte("\n"), nil), '\n'), 0o600))
 	waitFor(r.t, "the signal is taken", settleTimeout, func() bool {
 		left, err := os.ReadFile(r.config["signal.file"])
