@@ -20,7 +20,7 @@ SEED ?= 0
 PG_VERSIONS ?= 14 15 16 17 18
 
 .PHONY: help build install test race unit lint fmt generate docs fuzz bench bench-micro bench-compare integration e2e chaos \
-	test-matrix golden demo servers compose-env compose-check dockerfile-check clean
+	test-matrix test-peer golden demo servers compose-env compose-check dockerfile-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -59,11 +59,15 @@ test-matrix: ## the tests against real servers on each of PG_VERSIONS
 		FRESHET_TEST_PG_VERSION=$$v FRESHET_TEST_REQUIRE=postgres \
 		go test -count=1 $(TESTFLAGS) ./capture/postgres/... ./sinks/jdbc/... ./internal/testdb/... ./test/...; done
 
+test-peer: servers ## random cases through Debezium (Maven, a JDK) and through freshet, compared as text; PEERFLAGS='-seed N -n 1'
+	test/peer/rig/up.sh
+	go run ./test/peer $(PEERFLAGS)
+
 lint: ## linters, formatting, import levels, generated files, deployment files
 	$(TOOL) golangci-lint run ./...
 	go test -count=1 ./internal/archtest
 	go run ./internal/docgen -check
-	bash -n .ci/run deploy/*.sh tools/*.sh
+	bash -n .ci/run deploy/*.sh tools/*.sh test/peer/rig/*.sh
 	$(MAKE) --no-print-directory compose-check dockerfile-check
 
 compose-check: ## docker-compose.yaml against the Compose specification (and by docker, where it is there)

@@ -48,8 +48,16 @@ func pointForm(typeUse) form {
 
 func appendPointWKB(dst []byte, x, y float64) []byte {
 	dst = append(dst, pointWKB...)
-	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(x))
-	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(y))
+	dst = binary.LittleEndian.AppendUint64(dst, javaBits(x))
+	return binary.LittleEndian.AppendUint64(dst, javaBits(y))
+}
+
+// javaBits are the bits of a float as Java writes them: its NaN is not Go's.
+func javaBits(f float64) uint64 {
+	if math.IsNaN(f) {
+		return 0x7ff8 << 48
+	}
+	return math.Float64bits(f)
 }
 
 func decodePoint(b *change.Batch, text []byte) (change.Value, error) {

@@ -21,6 +21,7 @@ import (
 	"freshet/config"
 	"freshet/connect"
 	"freshet/internal/testdb"
+	"freshet/test/recorded"
 )
 
 // caseFile is a recorded case's case.json.
@@ -347,5 +348,5 @@ func (r *run) finish() {
 		return topic == prefix || strings.HasPrefix(topic, prefix+".") || strings.HasPrefix(topic, "__debezium-heartbeat."+prefix) ||
 			extra != nil && extra.MatchString(topic)
 	})
-	r.out.events = renderEvents(records, r.names)
+	r.out.events = recorded.Render(records, r.names)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"freshet/connect"
+	"freshet/test/recorded"
 )
 
 // update rewrites the expected output of the cases that differ from the recording on purpose. Review it as code.
@@ -69,8 +70,19 @@ func (c *tally) report(t *testing.T) {
 	}
 }
 
-func TestGoldenPostgres(t *testing.T) {
-	root := filepath.Join(goldenDir(), "postgres")
+func TestGoldenPostgres(t *testing.T) { runCases(t, filepath.Join(goldenDir(), "postgres")) }
+
+// caseDirs are the folders of cases beside the recordings: what test/peer kept of its random cases.
+var caseDirs = []string{filepath.Join("..", "..", "testdata", "peer")}
+
+func TestGoldenPeer(t *testing.T) {
+	for _, dir := range caseDirs {
+		runCases(t, dir)
+	}
+}
+
+func runCases(t *testing.T, root string) {
+	t.Helper()
 	entries, err := os.ReadDir(root)
 	require.NoError(t, err)
 	var counts tally
@@ -96,15 +108,23 @@ func TestGoldenPostgres(t *testing.T) {
 
 // TestTablesNameCases keeps the tables free of names that are not recorded any more.
 func TestTablesNameCases(t *testing.T) {
-	root := filepath.Join("..", "..", "testdata", "golden", "postgres")
+	var names []string
+	for _, dir := range append(caseDirs, filepath.Join("..", "..", "testdata", "golden", "postgres")) {
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		for _, e := range entries {
+			require.NotContains(t, names, e.Name(), "the tables know a case by its name alone")
+			names = append(names, e.Name())
+		}
+	}
 	for _, table := range []map[string]string{postgresSkipped, postgresDifferent} {
 		for name, reason := range table {
-			require.DirExists(t, filepath.Join(root, name))
+			require.Contains(t, names, name)
 			require.NotEmpty(t, reason, "the reason of %s", name)
 		}
 	}
 	for name := range postgresSentences {
-		require.DirExists(t, filepath.Join(root, name))
+		require.Contains(t, names, name)
 	}
 }
 
@@ -214,18 +234,18 @@ func checkEvents(t *testing.T, name, path string, differs bool, got []string, co
 		return
 	}
 	require.NoError(t, err)
-	want := readLines(text)
+	want := recorded.Split(text)
 	if normalise, ok := postgresUnordered[name]; ok {
 		got, want = normalise(t, got), normalise(t, want)
 	}
-	d := compareLines(got, want)
+	d := recorded.Compare(got, want)
 	counts.mu.Lock()
-	for _, line := range d.floats {
+	for _, line := range d.Floats {
 		counts.floats = append(counts.floats, name+": "+line)
 	}
 	counts.mu.Unlock()
-	if d.text != "" {
-		t.Errorf("events differ: %s", d.text)
+	if d.Text != "" {
+		t.Errorf("events differ: %s", d.Text)
 	}
 }
 

@@ -1,0 +1,14 @@
+begin;
+delete from t0 where k = 2;
+commit;
+insert into t1 (k, c0, c1, c2, c3, c4, c5) values (2, null, 'a=>1, b=>NULL, "c d"=>"x\"y"', '0', '{A,b}', '(-0,1e10)', '(0,0.1]');
+begin;
+insert into t1 (k, c1, c2, c3, c4, c5) values (3, '', null, '{A,b}', '(1e-7,123456789)', '(,)');
+insert into t0 (k, c0, c2, c3, c4) values (3, '0', '00:00:00.000001+15:59', '{t,f,NULL}', '{"\\x00ff"}');
+savepoint s;
+insert into t2 (k, c0, c1, c2) values ('k2', '日本', null, '{}');
+update t1 set c0 = 'a & b', c1 = null, c3 = '{A,b}' where k = 3;
+insert into t0 (k, c0, c1, c2, c3, c4) values (4, null, '0/16B3748', '00:00:00.000001+15:59', '{t,f,NULL}', '{"\\x00ff"}');
+commit;
+delete from t0 where k = 4;
+insert into zz_mark values (1);

@@ -1,0 +1,15 @@
+alter table t0 alter column c2 drop default;
+begin;
+insert into t2 (k, c0, c1, c2) values ('k3', null, '{A,b}', '{[1,3),[5,7)}');
+insert into t1 (k, c0, c1, c2, c3, c4, c5) values (4, 'a & b', '"ü"=>"\\"', '42', '{A,b}', '(0,0)', '(,)');
+delete from t2 where k = 'k1';
+commit;
+begin;
+update t1 set c1 = 'a=>""', c2 = null where k = 3;
+update t2 set c2 = '{}' where k = 'k2';
+update t0 set c1 = '0/16B3748', c4 = '{"\\x00ff"}' where k = 3;
+commit;
+update t0 set c0 = '-0.01', c2 = '24:00:00+00', c4 = '{"\\x00ff"}' where k = 3;
+update t1 set k = 5 where k = 4;
+update t2 set c0 = 'back\slash', c2 = '{[1,3),[5,7)}' where k = 'k2';
+insert into zz_mark values (2);

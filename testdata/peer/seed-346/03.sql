@@ -1,0 +1,17 @@
+alter table t0 alter column c0 drop default, alter column c0 type text using null, alter column c0 drop not null;
+alter table t0 alter column c4 set default '{"\\x00ff"}';
+insert into t1 (k, c1, c2, c3, c4) values (6, 'a=>1, b=>NULL, "c d"=>"x\"y"', '9223372036854775807', '{A,b}', '(NaN,Infinity)');
+begin;
+update t2 set c1 = null where k = 'k2';
+update t1 set k = k where k = 5;
+insert into t0 (k, c0, c2, c4) values (5, '', '00:00:00.000001+15:59', '{"\\x00ff"}');
+commit;
+begin;
+update t1 set c1 = 'a=>1, b=>NULL, "c d"=>"x\"y"', c3 = '{A,b}' where k = 5;
+insert into t1 (k, c0, c1, c2, c3, c4, c5) values (7, 'a & b', 'a=>1, b=>NULL, "c d"=>"x\"y"', null, '{A,b}', '(0,0)', '(0,0.1]');
+insert into t0 (k, c0, c1, c2, c3, c4) values (6, E'\u0001', '0/16B3748', '24:00:00+00', '{t,f,NULL}', '{"\\x00ff"}');
+commit;
+update t0 set c2 = '00:00:00.000001+15:59' where k = 3;
+insert into t2 (k, c0, c1, c2) values ('k4', E'\u0001', '{A,b}', '{}');
+update t0 set k = k where k = 3;
+insert into zz_mark values (3);
