@@ -77,14 +77,14 @@ func (c dialer) timelineHistory(ctx context.Context, timeline int64) (string, er
 // promoted standby that had all of the log up to the position goes on. end is the end of the server's log.
 func checkCluster(from position, now cluster, end lsn, history func(timeline int64) (string, error)) error {
 	if from.System != 0 && now.System != 0 && from.System != now.System {
-		return &gapError{from.start(), 0, fmt.Sprintf("this is another cluster: its system identifier is %d, the position belongs to %d", now.System, from.System)}
+		return &gapError{from: from.start(), to: 0, why: fmt.Sprintf("this is another cluster: its system identifier is %d, the position belongs to %d", now.System, from.System)}
 	}
 	if from.Timeline == 0 || now.Timeline == 0 || from.Timeline == now.Timeline {
 		return nil
 	}
 	start := from.start()
 	if now.Timeline < from.Timeline {
-		return &gapError{start, max(start, end), fmt.Sprintf("the server is on timeline %d, the position is on the later timeline %d: "+
+		return &gapError{from: start, to: max(start, end), why: fmt.Sprintf("the server is on timeline %d, the position is on the later timeline %d: "+
 			"this is a restored backup, or the primary of before a failover", now.Timeline, from.Timeline)}
 	}
 	text, err := history(now.Timeline)
@@ -94,9 +94,9 @@ func checkCluster(from position, now cluster, end lsn, history func(timeline int
 	left, ok := switchPoint(text, from.Timeline)
 	switch {
 	case !ok:
-		return &gapError{start, max(start, end), fmt.Sprintf("timeline %d of the server does not descend from timeline %d of the position", now.Timeline, from.Timeline)}
+		return &gapError{from: start, to: max(start, end), why: fmt.Sprintf("timeline %d of the server does not descend from timeline %d of the position", now.Timeline, from.Timeline)}
 	case left < start:
-		return &gapError{left, max(start, end), fmt.Sprintf("the server left timeline %d at %s, before the stored position %s: "+
+		return &gapError{from: left, to: max(start, end), why: fmt.Sprintf("the server left timeline %d at %s, before the stored position %s: "+
 			"it was promoted without the last changes, or restored from a backup", from.Timeline, left, start)}
 	}
 	return nil

@@ -107,6 +107,21 @@ func checkOperations(value string, _ config.Values) string {
 	return ""
 }
 
+// checkStreamParams refuses what is no list of options, and options that decide what is decoded and how.
+func checkStreamParams(value string, _ config.Values) string {
+	for part := range strings.SplitSeq(value, ";") {
+		name, _, ok := strings.Cut(part, "=")
+		switch name = strings.TrimSpace(name); {
+		case strings.TrimSpace(part) == "":
+		case !ok || name == "":
+			return fmt.Sprintf("name=value is expected, with semicolons in between, but not %q", part)
+		case slices.Contains([]string{"proto_version", "publication_names", "messages", "binary", "streaming", "two_phase"}, strings.ToLower(name)):
+			return fmt.Sprintf("the option %q is the connector's own", name)
+		}
+	}
+	return ""
+}
+
 func checkRegexps(value string, _ config.Values) string {
 	for _, expr := range config.SplitList(value) {
 		if _, err := compileFilter(expr); err != nil {

@@ -84,14 +84,13 @@ func connectionKeys() []config.Key {
 		{
 			Name: "slot.failover", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium,
 			Display: "Create failover slot", Width: config.WidthNone,
-			Doc:   "Creates the slot so that standbys of PostgreSQL 17 and later keep it.",
-			Later: "failover slots",
+			Doc: "Creates the slot so that standbys of PostgreSQL 17 and later keep it.",
 		},
 		{
 			Name: "slot.stream.params", Type: config.String, Importance: config.Low,
 			Display: "Optional parameters to pass to the logical decoder when the stream is started.", Width: config.WidthLong,
-			Doc:   "Further options of the output plug-in.",
-			Later: "options of the output plug-in",
+			Doc:   "Further options of the output plug-in, such as origin=none: name=value, with semicolons in between.",
+			Check: checkStreamParams,
 		},
 		{
 			Name: "database.initial.statements", Type: config.String, Importance: config.Low,
@@ -180,15 +179,14 @@ func connectionKeys() []config.Key {
 		{
 			Name: "lsn.flush.mode", Type: config.String, Default: "connector", Importance: config.Low,
 			Display: "LSN flush mode", Width: config.WidthShort,
-			Doc:     "Who confirms positions to the server: the connector once they are durable, or others as well.",
+			Doc: "Who confirms positions to the server: the connector once they are durable, or with manual somebody else alone, who " +
+				"must not go beyond the stored offset. connector_and_driver is the same as connector, which follows keep-alives anyway.",
 			Allowed: []string{"connector_and_driver", "connector", "manual"},
-			Served:  []string{"connector"}, Later: "confirming by others than the connector",
 		},
 		{
 			Name: "flush.lsn.source", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low,
 			Display: "Boolean to determine if Debezium should flush LSN in the source database", Width: config.WidthShort,
-			Doc:   "Former switch of lsn.flush.mode.",
-			Later: "write lsn.flush.mode=connector, the default",
+			Doc: "Former switch of lsn.flush.mode: false is manual, where lsn.flush.mode is not given.",
 		},
 	}
 }

@@ -95,8 +95,9 @@ func unlistedKeys() []config.Key {
 		{
 			Name: "offset.mismatch.strategy", Type: config.String, Default: "no_validation", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
-			Doc:      "Which position counts where the stored one and the slot's differ.",
-			Later:    "position strategies other than no_validation",
+			Doc: "Which position counts where the stored one and the slot's differ. no_validation and trust_offset: the stored one. " +
+				"trust_slot: the slot's. trust_greater_lsn: the later one. Changes that are given up so are told in the log and the status. " +
+				"Any other value is the default, with a word in the log.",
 		},
 		{
 			Name: "read.only", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low,
@@ -256,7 +257,7 @@ func unlistedKeys() []config.Key {
 			Name: "internal.slot.seek.to.known.offset.on.start", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Former form of offset.mismatch.strategy.",
-			Later:    "position strategies other than no_validation",
+			Ignored:  "offset.mismatch.strategy took its place",
 		},
 	}
 }

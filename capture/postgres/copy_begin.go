@@ -52,6 +52,9 @@ func (q *copier) begin(ctx context.Context) error {
 		return q.importInto(ctx, conn)
 	}
 	mode := isolationClause(q.c.o.SnapshotIsolation)
+	if inRecovery(conn) { // a standby has no SERIALIZABLE
+		mode = isolationClause("repeatable_read")
+	}
 	if err := exec(ctx, conn, "BEGIN TRANSACTION ISOLATION LEVEL "+mode+"; SET LOCAL statement_timeout = 0"); err != nil {
 		return wrapError("begin the snapshot on", q.c.subject(), err)
 	}
@@ -108,7 +111,7 @@ func (q *copier) holdState(ctx context.Context) error {
 	}
 	q.holder = conn
 	name := "freshet_snapshot_" + strconv.FormatUint(uint64(conn.PID()), 10)
-	created, err := createSlot(ctx, conn, name, true, q.log)
+	created, err := createSlot(ctx, conn, newSlot{Name: name, Temporary: true}, q.log)
 	if sqlState(err) == "53400" {
 		q.log.Info("no replication slot is free for the snapshot's state; changes that it has already come again in the stream",
 			"slot", q.c.o.SlotName, "from", q.state.At.String())

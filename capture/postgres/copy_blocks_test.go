@@ -26,7 +26,7 @@ func withState(t *testing.T, o *options) snapshotState {
 	repl, _, err := dialer{o: o, name: "holder"}.connectReplication(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = repl.Close(context.Background()) })
-	created, err := createSlot(t.Context(), repl, "blocks", true, slog.New(slog.DiscardHandler))
+	created, err := createSlot(t.Context(), repl, newSlot{Name: "blocks", Temporary: true}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	return snapshotState{Exported: created.Snapshot, At: created.Point}
 }

@@ -216,7 +216,7 @@ func TestCopySeesOneState(t *testing.T) {
 				repl, _, err := c.connectReplication(t.Context())
 				require.NoError(t, err)
 				defer func() { _ = repl.Close(context.Background()) }()
-				created, err := createSlot(t.Context(), repl, "debezium", true, slog.New(slog.DiscardHandler))
+				created, err := createSlot(t.Context(), repl, newSlot{Name: "debezium", Temporary: true}, slog.New(slog.DiscardHandler))
 				require.NoError(t, err)
 				state = snapshotState{Exported: created.Snapshot, At: created.Point}
 			}

@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ type guard struct {
 	err    error
 
 	// What follows belongs to the goroutine.
+	lost   string         // what the status says of changes that were given up at the start, "" for none
 	known  *pgconn.PgConn // leads to the server that the Reader was opened on
 	faults int            // looks in a row that found changes gone
 	blind  bool           // the last look failed, and was told
@@ -196,6 +198,7 @@ func (g *guard) judge(seen sighting) error {
 	state := g.describe(seen)
 	state.Warning = g.warning(state)
 	g.tell(state, seen.at)
+	state.Warning = cmp.Or(state.Warning, g.lost)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.state, g.sent = state, seen.sent
@@ -217,7 +220,7 @@ func (g *guard) gap(seen sighting) error {
 		return checkCluster(at, seen.cluster, seen.end, nil)
 	}
 	if seen.slot != nil && seen.reason != "" {
-		return &gapError{at.start(), seen.end, "the server has invalidated the slot: " + seen.reason}
+		return &gapError{from: at.start(), to: seen.end, why: "the server has invalidated the slot: " + seen.reason}
 	}
 	if seen.slot != nil && seen.slot.Active {
 		seen.end = max(seen.end, at.Proc) // a standby's own log may end before what it streams

@@ -14,6 +14,7 @@ import (
 
 	"freshet/capture"
 	"freshet/change"
+	"freshet/schema"
 	"freshet/snapshot"
 )
 
@@ -31,6 +32,7 @@ type opening struct {
 	// spooled is what the spool holds behind from.
 	spooled spooled
 	owed    *snapshot.Job // of a snapshot that goes on, nil for none
+	lost    string        // what offset.mismatch.strategy gave up, for the status; "" for nothing
 }
 
 // plan is what the snapshot mode makes of the stored position.
@@ -82,6 +84,7 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 	r := newReader(op.o, op.log, op.conn, op.types, op.from)
 	r.spool, r.spooled = op.env.Spool, op.spooled
 	r.cluster = op.server
+	r.guard.lost = op.lost
 	if r.senderTimeout, err = senderTimeout(ctx, conn); err != nil {
 		return nil, err
 	}
@@ -153,6 +156,10 @@ func (op *opening) prepare(ctx context.Context, conn *pgconn.PgConn) error {
 	if err := usableSlot(op.o, op.slot); err != nil {
 		return err
 	}
+	if op.o.SlotFailover && op.slot.Failover == "false" {
+		op.log.Warn("slot.failover is set, but standbys do not keep the slot: it was created without it", "slot", op.o.SlotName,
+			"next step", "stop the connector and run ALTER_REPLICATION_SLOT "+schema.QuoteName(op.o.SlotName)+" (FAILOVER true) on a replication connection")
+	}
 	op.slot, err = waitInactive(ctx, conn, op.o, op.log)
 	return err
 }
@@ -188,9 +195,14 @@ func (op *opening) decide(ctx context.Context, conn *pgconn.PgConn) (plan, error
 		return plan{false, true, "snapshot.mode=" + op.o.SnapshotMode}, nil
 	}
 	gap, err := op.gap(ctx, conn)
+	if err == nil {
+		gap, err = op.reconcile(ctx, conn, gap)
+	}
 	switch {
 	case err != nil:
 		return plan{}, err
+	case gap == nil && op.from.start() == 0:
+		return plan{false, true, "the slot's position counts, as offset.mismatch.strategy wants"}, nil
 	case gap == nil:
 		return plan{false, true, "the stored position is on the server"}, nil
 	case again:
@@ -265,7 +277,7 @@ func (op *opening) create(ctx context.Context) (createdSlot, *pgconn.PgConn, err
 	if err != nil {
 		return createdSlot{}, nil, err
 	}
-	created, err := createSlot(ctx, repl, op.o.SlotName, false, op.log)
+	created, err := createSlot(ctx, repl, newSlot{Name: op.o.SlotName, Failover: op.o.SlotFailover}, op.log)
 	if err != nil {
 		_ = repl.Close(context.WithoutCancel(ctx))
 		return createdSlot{}, nil, err

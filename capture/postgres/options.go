@@ -57,6 +57,10 @@ type loginOptions struct {
 type slotOptions struct {
 	SlotName        string
 	SlotDropOnStop  bool
+	SlotFailover    bool
+	StreamParams    []string // options for START_REPLICATION, each with its quoted value
+	FlushManual     bool     // the slot is moved by others
+	Mismatch        string   // offset.mismatch.strategy: no_validation, trust_offset, trust_slot, trust_greater_lsn, or what is none
 	SlotMaxRetries  int
 	SlotRetryDelay  time.Duration
 	PluginName      string // always pgoutput
@@ -191,6 +195,10 @@ func parseSlot(v config.Values) slotOptions {
 	return slotOptions{
 		SlotName:        v.Get("slot.name"),
 		SlotDropOnStop:  v.Bool("slot.drop.on.stop"),
+		SlotFailover:    v.Bool("slot.failover"),
+		StreamParams:    streamParams(v.Get("slot.stream.params")),
+		FlushManual:     v.Get("lsn.flush.mode") == "manual" || !v.Has("lsn.flush.mode") && !v.Bool("flush.lsn.source"),
+		Mismatch:        strings.ToLower(v.Get("offset.mismatch.strategy")),
 		SlotMaxRetries:  int(v.Int("slot.max.retries")),
 		SlotRetryDelay:  v.Millis("slot.retry.delay.ms"),
 		PluginName:      "pgoutput",
@@ -299,6 +307,17 @@ func skippedOperations(items []string) string {
 		}
 	}
 	return out.String()
+}
+
+// streamParams decodes slot.stream.params, name=value with semicolons in between.
+func streamParams(s string) []string {
+	var out []string
+	for part := range strings.SplitSeq(s, ";") {
+		if name, value, ok := strings.Cut(part, "="); ok {
+			out = append(out, schema.QuoteName(strings.TrimSpace(name))+" "+quoteLiteral(strings.TrimSpace(value)))
+		}
+	}
+	return out
 }
 
 // splitStatements splits at semicolons; a doubled one stands for itself.

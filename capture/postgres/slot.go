@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -26,13 +27,14 @@ type slotState struct {
 	Confirmed        lsn // and sends what commits after this
 	WALStatus        string
 	CatalogXmin      int64
+	Failover         string // true or false; "" before PostgreSQL 17
 }
 
 // lookupSlot reads the state of a slot; nil if there is none.
 func lookupSlot(ctx context.Context, conn *pgconn.PgConn, name string) (*slotState, error) {
 	rows, err := query(ctx, conn, `
 SELECT s.plugin, s.database, s.active, s.active_pid, host(a.client_addr) || ':' || a.client_port, a.application_name,
-  s.restart_lsn, s.confirmed_flush_lsn, to_jsonb(s) ->> 'wal_status', s.catalog_xmin
+  s.restart_lsn, s.confirmed_flush_lsn, to_jsonb(s) ->> 'wal_status', s.catalog_xmin, to_jsonb(s) ->> 'failover'
 FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
 WHERE s.slot_name = $1`, name)
 	if err != nil || len(rows) == 0 {
@@ -41,7 +43,7 @@ WHERE s.slot_name = $1`, name)
 	r := rows[0]
 	s := &slotState{
 		Plugin: string(r[0]), Database: string(r[1]), Active: isTrue(r[2]), PID: string(r[3]), Client: string(r[4]), App: string(r[5]),
-		WALStatus: string(r[8]),
+		WALStatus: string(r[8]), Failover: string(r[10]),
 	}
 	if s.Restart, err = parseLSN(r[6]); err != nil {
 		return nil, err
@@ -137,21 +139,60 @@ type createdSlot struct {
 // slowSlot is how long the creation of a slot may take before the log says what it waits for.
 const slowSlot = 10 * time.Second
 
+// newSlot is a slot to be created.
+type newSlot struct {
+	Name      string
+	Temporary bool
+	Failover  bool // standbys keep it; left out where the server has no such slots
+}
+
+const firstFailover = 17 // the first major version with failover slots
+
 // createSlot creates a slot on a replication connection and exports its snapshot. The server waits for the end of all
-// transactions that are open now.
-func createSlot(ctx context.Context, repl *pgconn.PgConn, name string, temporary bool, log *slog.Logger) (createdSlot, error) {
-	slow := time.AfterFunc(slowSlot, func() {
-		log.Warn("creating the slot waits for transactions that were open before; see xact_start in pg_stat_activity", "slot", name)
-	})
+// transactions that are open now; a standby hears of them from its primary.
+func createSlot(ctx context.Context, repl *pgconn.PgConn, n newSlot, log *slog.Logger) (createdSlot, error) {
+	name, standby := n.Name, inRecovery(repl)
+	waits := "creating the slot waits for transactions that were open before; see xact_start in pg_stat_activity"
+	if standby {
+		waits = "creating the slot waits for the primary to tell of its transactions; run SELECT pg_log_standby_snapshot() there"
+	}
+	slow := time.AfterFunc(slowSlot, func() { log.Warn(waits, "slot", name) })
 	defer slow.Stop()
-	res, err := pglogrepl.CreateReplicationSlot(ctx, repl, schema.QuoteName(name), "pgoutput", pglogrepl.CreateReplicationSlotOptions{
-		Temporary: temporary, SnapshotAction: "EXPORT_SNAPSHOT", Mode: pglogrepl.LogicalReplication,
-	})
+	sql := "CREATE_REPLICATION_SLOT " + schema.QuoteName(name)
+	if n.Temporary {
+		sql += " TEMPORARY"
+	}
+	sql += " LOGICAL pgoutput"
+	switch {
+	case n.Failover && !standby && majorVersion(repl) >= firstFailover:
+		sql += " (SNAPSHOT 'export', FAILOVER)"
+	default:
+		sql += " EXPORT_SNAPSHOT"
+		if n.Failover {
+			log.Warn("slot.failover has no effect: failover slots are created on a primary of PostgreSQL 17 or later", "slot", name,
+				"server", repl.ParameterStatus("server_version"), "standby", standby)
+		}
+	}
+	res, err := pglogrepl.ParseCreateReplicationSlot(repl.Exec(ctx, sql))
 	if err != nil {
 		return createdSlot{}, wrapError("create", "slot "+strconv.Quote(name), fmt.Errorf("Creation of replication slot failed: %w", err)) //nolint:staticcheck // the reference's words
 	}
 	point, err := parseLSN([]byte(res.ConsistentPoint))
 	return createdSlot{point, res.SnapshotName}, err
+}
+
+// inRecovery says whether a connection leads to a standby, which servers tell since 14.
+func inRecovery(conn *pgconn.PgConn) bool { return conn.ParameterStatus("in_hot_standby") == "on" }
+
+// majorVersion is the server's, 0 where it is not known.
+func majorVersion(conn *pgconn.PgConn) int {
+	text := conn.ParameterStatus("server_version")
+	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))
+	n, err := strconv.Atoi(text[:digits])
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // dropSlot drops a slot; one that is gone is fine.
@@ -167,6 +208,7 @@ func dropSlot(ctx context.Context, conn *pgconn.PgConn, name string) error {
 type gapError struct {
 	from, to lsn // the range that is lost; to 0 is unknown
 	why      string
+	moved    bool // the slot is there, and was moved beyond from
 }
 
 func (e *gapError) Error() string {
@@ -183,15 +225,15 @@ func (e *gapError) Error() string {
 func checkPosition(start lsn, s *slotState, end lsn) error {
 	switch {
 	case s == nil:
-		return &gapError{start, end, "the slot does not exist"}
+		return &gapError{from: start, to: end, why: "the slot does not exist"}
 	case s.lost():
-		return &gapError{start, end, "the server has removed log files that the slot needed: its wal_status is " + strconv.Quote(s.WALStatus)}
+		return &gapError{from: start, to: end, why: "the server has removed log files that the slot needed: its wal_status is " + strconv.Quote(s.WALStatus)}
 	case s.Restart > start:
-		return &gapError{start, s.Restart, fmt.Sprintf("the slot begins at %s: it was created anew or advanced by somebody else", s.Restart)}
+		return &gapError{from: start, to: s.Restart, why: fmt.Sprintf("the slot begins at %s: it was created anew or advanced by somebody else", s.Restart), moved: true}
 	case s.Confirmed > start:
-		return &gapError{start, s.Confirmed, fmt.Sprintf("the slot was advanced to %s by somebody else, or the stored offset is an old one", s.Confirmed)}
+		return &gapError{from: start, to: s.Confirmed, why: fmt.Sprintf("the slot was advanced to %s by somebody else, or the stored offset is an old one", s.Confirmed), moved: true}
 	case start > end:
-		return &gapError{end, start, fmt.Sprintf("the server's log ends at %s, before the stored position %s: this is another server, or one restored from a backup", end, start)}
+		return &gapError{from: end, to: start, why: fmt.Sprintf("the server's log ends at %s, before the stored position %s: this is another server, or one restored from a backup", end, start)}
 	}
 	return nil
 }
@@ -202,7 +244,7 @@ func (r *Reader) startReplication(ctx context.Context, start lsn) (*pgconn.PgCon
 		if err := r.side.do(ctx, func(conn *pgconn.PgConn) error {
 			s, err := waitInactive(ctx, conn, r.o, r.log)
 			if err == nil && s == nil {
-				err = r.streamError(&gapError{r.from.start(), 0, "the slot does not exist"})
+				err = r.streamError(&gapError{from: r.from.start(), to: 0, why: "the slot does not exist"})
 			}
 			return err
 		}); err != nil {
@@ -213,9 +255,9 @@ func (r *Reader) startReplication(ctx context.Context, start lsn) (*pgconn.PgCon
 			return nil, nil, err
 		}
 		err = pglogrepl.StartReplication(ctx, pg, schema.QuoteName(r.o.SlotName), pglogrepl.LSN(start),
-			pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication, PluginArgs: []string{
+			pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication, PluginArgs: append([]string{
 				"proto_version '1'", "publication_names " + quoteLiteral(schema.QuoteName(r.o.Publication)), "messages 'true'",
-			}})
+			}, r.o.StreamParams...)})
 		if err == nil {
 			return pg, w, nil
 		}
@@ -233,7 +275,7 @@ func (r *Reader) streamError(err error) error {
 	switch {
 	case errors.As(err, &gap):
 	case sqlState(err) == "58P01", sqlState(err) == "55000", sqlState(err) == "42704" && gone(err, r.o.SlotName):
-		err = fmt.Errorf("%w: %w", &gapError{r.from.start(), 0, "the slot can no longer be read"}, err)
+		err = fmt.Errorf("%w: %w", &gapError{from: r.from.start(), to: 0, why: "the slot can no longer be read"}, err)
 	default:
 		return wrapError("stream from", r.slotSubject(), err)
 	}

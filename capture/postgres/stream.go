@@ -450,8 +450,13 @@ func (s *stream) statusIfDue(now time.Time) error {
 	return nil
 }
 
-// confirmable is what may be confirmed: what was committed (I2).
-func (s *stream) confirmable() lsn { return lsn(s.r.shared.flush.Load()) }
+// confirmable is what may be confirmed: what was committed (I2), and nothing where others move the slot.
+func (s *stream) confirmable() lsn {
+	if s.r.o.FlushManual {
+		return 0
+	}
+	return lsn(s.r.shared.flush.Load())
+}
 
 // status tells the server how far the stream has come, and confirms what was committed.
 func (s *stream) status(reply bool) error {

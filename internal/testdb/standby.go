@@ -65,9 +65,10 @@ func (s *Server) CatchUp(t testing.TB, primary *Server) {
 	s.until(t, `select pg_last_wal_replay_lsn() >= '`+end+`'`)
 }
 
-// SyncSlots copies the primary's failover slots to this standby until the named one is there for good, which takes a
-// slot that has moved since it was made, or a primary where something is written.
-func (s *Server) SyncSlots(t testing.TB, primary *Server, slot string) {
+// SyncSlots copies the primary's failover slots to this standby until the named one is there for good. The server refuses
+// one that lies before what the standby still has: then the slot must move. step, if not nil, is called in between and
+// lets the slot's reader confirm what has come.
+func (s *Server) SyncSlots(t testing.TB, primary *Server, slot string, step func()) {
 	t.Helper()
 	s.CatchUp(t, primary)
 	s.poll(t, "slot "+slot+" on the standby", func(ctx context.Context, c *pgx.Conn) (bool, error) {
@@ -78,6 +79,9 @@ func (s *Server) SyncSlots(t testing.TB, primary *Server, slot string) {
 		err := c.QueryRow(ctx, `select exists (select from pg_replication_slots where slot_name = $1 and synced and not temporary)`, slot).Scan(&ok)
 		if err == nil && !ok {
 			primary.Exec(t, `select pg_log_standby_snapshot()`)
+			if step != nil {
+				step()
+			}
 		}
 		return ok, err
 	})

@@ -30,6 +30,6 @@ func TestStandbyFollowsAndIsPromoted(t *testing.T) {
 func TestFailoverSlotsAreCopied(t *testing.T) {
 	primary, standby := testdb.NewPrimaryStandby(t, testdb.Options{Version: "17"})
 	primary.Exec(t, `select pg_create_logical_replication_slot('s', 'pgoutput', false, false, true)`)
-	standby.SyncSlots(t, primary, "s")
+	standby.SyncSlots(t, primary, "s", nil)
 	require.Equal(t, "f", standby.Text(t, `select active from pg_replication_slots where slot_name = 's'`))
 }
