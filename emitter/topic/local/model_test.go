@@ -240,7 +240,7 @@ func (s *sim) poll() {
 		time.AfterFunc(time.Millisecond, cancel)
 	}
 	rs, err := c.c.Poll(ctx, limit)
-	if available == 0 {
+	if available == 0 && err != nil { // loaded records that retention has taken may come all the same
 		require.ErrorIs(s.t, err, context.Canceled)
 		return
 	}
