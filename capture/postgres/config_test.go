@@ -160,14 +160,13 @@ func TestDefinitionIsComplete(t *testing.T) {
 
 func TestNotServedIsRefused(t *testing.T) {
 	tests := map[string]string{
-		"snapshot.mode":            "custom",
-		"snapshot.locking.mode":    "custom",
-		"plugin.name":              "decoderbufs",
-		"lsn.flush.mode":           "manual",
-		"topic.naming.strategy":    "com.example.Own",
-		"converters":               "geo",
-		"slot.failover":            "true",
-		"offset.mismatch.strategy": "trust_slot",
+		"snapshot.mode":         "custom",
+		"snapshot.locking.mode": "custom",
+		"plugin.name":           "decoderbufs",
+		"topic.naming.strategy": "com.example.Own",
+		"converters":            "geo",
+		"database.sslfactory":   "com.example.Own",
+		"queue.provider.type":   "chronicle",
 	}
 	for name, value := range tests {
 		t.Run(name, func(t *testing.T) {
