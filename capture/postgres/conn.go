@@ -5,14 +5,11 @@ package postgres
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
-	"os"
 	"strconv"
 	"time"
 
@@ -114,9 +111,12 @@ func (c dialer) dialError(err error) error {
 	var pg *pgconn.PgError
 	var dns *net.DNSError
 	var op *net.OpError
+	var refused *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &pg):
 		cause = pg
+	case errors.As(err, &refused):
+		cause = certificateError(refused)
 	case errors.As(err, &dns):
 		cause = dns
 	case errors.As(err, &op):
@@ -177,101 +177,6 @@ func quoteConn(s string) string {
 		out = append(out, s[i])
 	}
 	return "'" + string(out) + "'"
-}
-
-// attempts lists the ways to connect in turn, as libpq does; nil is without TLS.
-func (s sslOptions) attempts(host string) ([]*tls.Config, error) {
-	if s.Mode == "disable" {
-		return []*tls.Config{nil}, nil
-	}
-	t, err := s.config(host)
-	if err != nil {
-		return nil, err
-	}
-	switch s.Mode {
-	case "allow":
-		return []*tls.Config{nil, t}, nil
-	case "prefer", "":
-		return []*tls.Config{t, nil}, nil
-	}
-	return []*tls.Config{t}, nil
-}
-
-// config makes the TLS configuration: require checks the chain only where a root certificate is given, verify-ca always
-// checks the chain, verify-full the name too.
-func (s sslOptions) config(host string) (*tls.Config, error) {
-	t := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if s.RootCert != "" {
-		p, err := os.ReadFile(s.RootCert)
-		if err != nil {
-			return nil, err
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(p) {
-			return nil, fmt.Errorf("no certificate in %q", s.RootCert)
-		}
-	}
-	if s.Cert != "" || s.Key != "" {
-		pair, err := s.keyPair()
-		if err != nil {
-			return nil, err
-		}
-		t.Certificates = []tls.Certificate{pair}
-	}
-	if s.Mode == "verify-full" {
-		return t, nil
-	}
-	t.InsecureSkipVerify = true // libpq's modes below verify-full do not check the name
-	if s.Mode == "verify-ca" || s.Mode == "require" && t.RootCAs != nil {
-		t.VerifyPeerCertificate = chainVerifier(t.RootCAs)
-	}
-	return t, nil
-}
-
-// keyPair reads the client's certificate and its key, which may be encrypted with database.sslpassword.
-func (s sslOptions) keyPair() (tls.Certificate, error) {
-	cert, err := os.ReadFile(s.Cert)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	key, err := os.ReadFile(s.Key)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	block, _ := pem.Decode(key)
-	//nolint:staticcheck // libpq still reads keys that are encrypted in this old way
-	if block != nil && x509.IsEncryptedPEMBlock(block) {
-		der, err := x509.DecryptPEMBlock(block, []byte(s.Password.Reveal())) //nolint:staticcheck // see above
-		if err != nil {
-			return tls.Certificate{}, fmt.Errorf("decrypt %q: %w", s.Key, err)
-		}
-		key = pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: der})
-	}
-	return tls.X509KeyPair(cert, key)
-}
-
-// chainVerifier checks a certificate chain against roots, whatever host it names.
-func chainVerifier(roots *x509.CertPool) func([][]byte, [][]*x509.Certificate) error {
-	return func(raw [][]byte, _ [][]*x509.Certificate) error {
-		if len(raw) == 0 {
-			return errors.New("server sent no certificate")
-		}
-		opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-		var leaf *x509.Certificate
-		for i, der := range raw {
-			cert, err := x509.ParseCertificate(der)
-			if err != nil {
-				return err
-			}
-			if i == 0 {
-				leaf = cert
-			} else {
-				opts.Intermediates.AddCert(cert)
-			}
-		}
-		_, err := leaf.Verify(opts)
-		return err
-	}
 }
 
 // query runs one statement with text parameters and returns its rows as text; SQL NULL is nil.

@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -101,6 +102,7 @@ func (d *doctor) examine(ctx context.Context) error {
 		return err
 	}
 	d.checkVersion()
+	d.checkTLS()
 	if d.o.streams() {
 		var err error
 		if d.slot, err = lookupSlot(ctx, d.conn, d.o.SlotName); err != nil {
@@ -167,6 +169,19 @@ func (d *doctor) checkVersion() {
 	}
 	if d.server.encoding == "SQL_ASCII" {
 		d.add(capture.Warn, "server_encoding", d.server.encoding, "texts that are not UTF-8 stop the connector", "move the data to a database with ENCODING 'UTF8'", "")
+	}
+}
+
+// checkTLS warns of data that goes over the network in clear.
+func (d *doctor) checkTLS() {
+	switch _, encrypted := d.conn.Conn().(*tls.Conn); {
+	case encrypted:
+		d.ok("encryption", "TLS")
+	case inClear(d.conn.Conn()):
+		d.add(capture.Warn, "encryption", "none", "everybody on the way can read the data",
+			"turn ssl on in the server, and set database.sslmode=verify-full and database.sslrootcert", "database.sslmode")
+	default:
+		d.ok("encryption", "none, within this machine")
 	}
 }
 

@@ -55,6 +55,10 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if inClear(conn.Conn()) {
+		op.log.Warn("the connection to the source is not encrypted: everybody on the way can read the data", "server", op.o.address(),
+			"next step", "set database.sslmode=verify-full and database.sslrootcert")
+	}
 	if op.types, err = LoadRegistry(ctx, conn); err != nil {
 		return nil, wrapError("prepare", op.conn.subject(), err)
 	}

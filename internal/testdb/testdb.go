@@ -227,3 +227,12 @@ func (s *Server) Log(t testing.TB) string {
 	require.NoError(t, err)
 	return string(text)
 }
+
+// WriteFile writes a file into the data folder of a server of NewPostgres, for the server alone to read.
+func (s *Server) WriteFile(t testing.TB, name, text string) {
+	t.Helper()
+	s.own(t)
+	s.Exec(t, `copy (select unnest(string_to_array(`+quoteLiteral(text)+`, E'\n'))) to program 'umask 077; cat > `+name+`'`)
+}
+
+func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
