@@ -20,7 +20,7 @@ SEED ?= 0
 PG_VERSIONS ?= 14 15 16 17 18
 
 .PHONY: help build install test race unit lint fmt generate docs fuzz bench bench-micro bench-compare integration e2e chaos \
-	test-matrix test-peer golden demo servers compose-env compose-check dockerfile-check clean
+	test-matrix test-second-version test-peer golden demo servers compose-env compose-check dockerfile-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -62,6 +62,10 @@ test-matrix: ## the tests against real servers on each of PG_VERSIONS
 test-peer: servers ## random cases through Debezium (Maven, a JDK) and through freshet, compared as text; PEERFLAGS='-seed N -n 1'
 	test/peer/rig/up.sh
 	go run ./test/peer $(PEERFLAGS)
+
+test-second-version: ## what talks to a source, on PostgreSQL 17 too
+	FRESHET_TEST_PG_VERSION=17 FRESHET_TEST_REQUIRE=postgres go test -count=1 $(TESTFLAGS) ./capture/postgres/...
+	FRESHET_TEST_PG_VERSION=17 FRESHET_TEST_REQUIRE=postgres go test -count=1 $(TESTFLAGS) -run '^TestGoldenPostgres$$' ./test/golden
 
 lint: ## linters, formatting, import levels, generated files, deployment files
 	$(TOOL) golangci-lint run ./...

@@ -30,7 +30,8 @@ var sessionParams = map[string]string{
 	"bytea_output":                        "hex",
 	"extra_float_digits":                  "1",
 	"search_path":                         "pg_catalog",
-	"idle_session_timeout":                "0", // since 14; see dial
+	"client_min_messages":                 "notice", // see Reader.notice
+	"idle_session_timeout":                "0",      // since 14; see dial
 	"idle_in_transaction_session_timeout": "0",
 }
 

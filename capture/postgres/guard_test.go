@@ -75,7 +75,7 @@ func TestSlotDroppedWhileStreamingFailsWithin30s(t *testing.T) {
 
 func TestSlotInvalidatedWhileStreamingFailsWithin30s(t *testing.T) {
 	db := testdb.NewPostgres(t, testdb.Options{Settings: map[string]string{
-		"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB", "wal_keep_size": "0",
+		"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "1GB", "wal_keep_size": "0", // no checkpoint but ours
 	}})
 	f := fixtureOn(t, db, "snapshot.mode", "no_data", "slot.guard.interval.ms", "100")
 	f.Exec(t, `create table a(id int primary key)`)
@@ -83,14 +83,16 @@ func TestSlotInvalidatedWhileStreamingFailsWithin30s(t *testing.T) {
 	f.Exec(t, `insert into a values (1)`)
 	s.read(1)
 	s.untilCommit()
-	waitFor(t, "the slot to be lost", func() bool { // nothing is committed meanwhile
+	waitFor(t, "a warning", func() bool { // nothing is committed meanwhile
 		f.Exec(t, `select pg_logical_emit_message(false, 'x', repeat('x', 8000000))`)
 		f.Exec(t, `select pg_switch_wal()`)
+		return strings.Contains(f.log.String(), "the slot is in danger")
+	})
+	waitFor(t, "the slot to be lost", func() bool {
 		f.Exec(t, `checkpoint`)
 		return f.Text(t, `select wal_status from pg_replication_slots`) == "lost"
 	})
 	lost(t, f.untilFailed(s, 30*time.Second), "lost")
-	require.Contains(t, f.log.String(), "the slot is in danger")
 }
 
 // A snapshot may take hours: the guard watches all the while, and the Reader says that it is the snapshot.

@@ -107,6 +107,7 @@ func TestPublicationWithAnOddName(t *testing.T) {
 func TestPublicationDroppedInMidStream(t *testing.T) {
 	f := newFixture(t, "snapshot.mode", "no_data")
 	f.Exec(t, `create table a(id int primary key)`)
+	f.Exec(t, `alter database `+f.Database+` set client_min_messages = error`) // since 18 it is a notice
 	s := f.open("")
 	f.Exec(t, `drop publication pub_`+f.Database+`; insert into a values (1)`)
 	var err error

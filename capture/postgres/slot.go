@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"freshet/schema"
 )
@@ -152,11 +153,13 @@ const firstFailover = 17 // the first major version with failover slots
 // transactions that are open now; a standby hears of them from its primary.
 func createSlot(ctx context.Context, repl *pgconn.PgConn, n newSlot, log *slog.Logger) (createdSlot, error) {
 	name, standby := n.Name, inRecovery(repl)
-	waits := "creating the slot waits for transactions that were open before; see xact_start in pg_stat_activity"
-	if standby {
-		waits = "creating the slot waits for the primary to tell of its transactions; run SELECT pg_log_standby_snapshot() there"
-	}
-	slow := time.AfterFunc(slowSlot, func() { log.Warn(waits, "slot", name) })
+	slow := time.AfterFunc(slowSlot, func() {
+		if standby {
+			log.Warn("creating the slot waits for the primary to tell of its transactions; run SELECT pg_log_standby_snapshot() there", "slot", name)
+			return
+		}
+		log.Warn("creating the slot waits for transactions that were open before; see xact_start in pg_stat_activity", "slot", name)
+	})
 	defer slow.Stop()
 	sql := "CREATE_REPLICATION_SLOT " + schema.QuoteName(name)
 	if n.Temporary {
@@ -280,6 +283,17 @@ func (r *Reader) streamError(err error) error {
 		return wrapError("stream from", r.slotSubject(), err)
 	}
 	return &Error{Op: "stream from", Subject: r.slotSubject(), Err: err, Hint: hint, permanent: true}
+}
+
+// notice takes a notice of the stream. Since 18 a publication that does not exist is one, and the changes that it would have
+// published are left out; before it was an error, and so it is here (I5).
+func (r *Reader) notice(n *pgproto3.ErrorResponse) error {
+	if n.Code == "55000" && n.Routine == "LoadPublications" {
+		return permanentf("stream from", r.slotSubject(), "check publication.name, and create the publication; what was changed while there was none is not in the stream",
+			"publication %q does not exist: %s", r.o.Publication, n.Message)
+	}
+	r.log.Info("notice of the server", "slot", r.o.SlotName, "severity", n.Severity, "code", n.Code, "message", n.Message)
+	return nil
 }
 
 // gone says whether an undefined object is the slot, rather than the publication.

@@ -252,7 +252,7 @@ func TestIdleDatabaseReleasesTheLog(t *testing.T) {
 }
 
 func TestDecodingOnAStandby(t *testing.T) {
-	primary, standby := testdb.NewPrimaryStandby(t, testdb.Options{Version: "16"})
+	primary, standby := testdb.NewPrimaryStandby(t, testdb.Options{Version: "17"})
 	f := fixtureOn(t, standby, "slot.name", "s", "snapshot.max.threads", "2")
 	primary.Exec(t, `create table a(id int primary key); insert into a values (1)`)
 	standby.CatchUp(t, primary)

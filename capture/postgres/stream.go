@@ -197,10 +197,16 @@ func (s *stream) message(ctx context.Context, kind byte, body []byte) error {
 			return wrapError("read", "the server's error", err)
 		}
 		return s.r.streamError(pgconn.ErrorResponseToPgError(&e))
+	case 'N':
+		var n pgproto3.NoticeResponse
+		if err := n.Decode(body); err != nil {
+			return wrapError("read", "the server's notice", err)
+		}
+		return s.r.notice((*pgproto3.ErrorResponse)(&n))
 	case 'c', 'C', 'Z':
 		return wrapError("stream from", s.r.slotSubject(), errors.New("the server ended the stream"))
 	}
-	return nil // notices and parameters
+	return nil // parameters
 }
 
 // copyData takes a piece of the log or a keep-alive.
