@@ -107,6 +107,20 @@ func checkOperations(value string, _ config.Values) string {
 	return ""
 }
 
+// checkMessageInterval refuses messages that nobody would write.
+func checkMessageInterval(value string, all config.Values) string {
+	if reason := nonNegative(value, all); reason != "" || value == "0" {
+		return reason
+	}
+	switch {
+	case all.Get("slot.guard.interval.ms") == "0":
+		return "the guard writes the messages, and slot.guard.interval.ms is 0"
+	case all.Bool("read.only"):
+		return "read.only keeps the connector from writing"
+	}
+	return ""
+}
+
 // checkStreamParams refuses what is no list of options, and options that decide what is decoded and how.
 func checkStreamParams(value string, _ config.Values) string {
 	for part := range strings.SplitSeq(value, ";") {

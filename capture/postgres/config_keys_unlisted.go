@@ -205,6 +205,13 @@ func unlistedKeys() []config.Key {
 			Check:    nonNegative,
 		},
 		{
+			Name: "slot.message.interval.ms", Type: config.Long, Default: "0", HasDefault: true, Importance: config.Low,
+			Unlisted: true,
+			Doc: "Milliseconds between two logical messages that the guard writes into the server's log, so that the slot moves where " +
+				"keep-alives do not come through. Their prefix is freshet, and they are never emitted. 0 writes none. Debezium does not have it.",
+			Check: checkMessageInterval,
+		},
+		{
 			Name: "slot.guard.retained.bytes", Type: config.Long, Default: "10737418240", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Bytes of the server's log kept for the slot from which on the guard warns, 0 never warns. Debezium does not have it.",
@@ -242,10 +249,10 @@ func unlistedKeys() []config.Key {
 			Doc:      "Emits values of types whose usual form loses something (arrays, intervals, numbers without a scale, zoned times, varying bits, types without a form) as the server's text of them. Debezium does not have it.",
 		},
 		{
-			Name: "internal.custom.retriable.exception", Type: config.String, Importance: config.Low,
+			Name: retriableErrors, Type: config.String, Importance: config.Low,
 			Unlisted: true,
-			Doc:      "Regular expression of the errors after which a task is opened again.",
-			Later:    "a list of your own of errors that may pass",
+			Doc:      "Regular expression of messages; a task that fails with one is opened again. It never makes lost changes pass.",
+			Check:    checkRegexp,
 		},
 		{
 			Name: "internal.offset.activity.monitor.interval.ms", Type: config.Long, Default: "600000", HasDefault: true, Importance: config.Low,

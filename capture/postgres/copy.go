@@ -63,7 +63,8 @@ func newCopier(c dialer, types *Registry, state snapshotState, log *slog.Logger)
 }
 
 // Tables begins the transaction of the snapshot, and lists the captured tables that are part of it.
-func (q *copier) Tables(ctx context.Context) ([]snapshot.Table, error) {
+func (q *copier) Tables(ctx context.Context) (_ []snapshot.Table, err error) {
+	defer func() { err = q.c.o.pass(err) }()
 	if err := q.begin(ctx); err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func (s *copySession) Read(ctx context.Context, c snapshot.Chunk, rows *snapshot
 	for attempt := 1; ; attempt++ {
 		own, err := s.read(ctx, c, rows)
 		if err == nil || own || attempt == copyAttempts || !s.lost(ctx) {
-			return err
+			return s.q.c.o.pass(err)
 		}
 		s.q.log.Warn("a connection of the snapshot broke; its block is read again in the same snapshot",
 			"table", c.Table.ID.String(), "block", c.Part, "attempt", attempt, "error", err)

@@ -6,10 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"freshet/capture"
 	"freshet/config"
 )
 
@@ -101,6 +104,40 @@ func wrapError(op, subject string, err error) error {
 		}
 	}
 	return e
+}
+
+const retriableErrors = "internal.custom.retriable.exception"
+
+// passing is an error that internal.custom.retriable.exception lets pass.
+type passing struct{ error }
+
+func (p passing) Unwrap() error { return p.error }
+
+// Retriable is true: the configuration says so.
+func (passing) Retriable() bool { return true }
+
+// pass makes an error retriable where a message of it, or of a cause, matches internal.custom.retriable.exception. Lost
+// changes and broken invariants never are (R13).
+func (o *options) pass(err error) error {
+	var gap *gapError
+	var broken *capture.InvariantError
+	if err == nil || o.MayPass == nil || errors.As(err, &gap) || errors.As(err, &broken) || !matches(o.MayPass, err) {
+		return err
+	}
+	return passing{err}
+}
+
+func matches(p *regexp.Regexp, err error) bool {
+	if p.MatchString(err.Error()) {
+		return true
+	}
+	switch e := err.(type) { //nolint:errorlint // it walks over the causes
+	case interface{ Unwrap() error }:
+		return e.Unwrap() != nil && matches(p, e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), func(cause error) bool { return matches(p, cause) })
+	}
+	return false
 }
 
 // sqlState is the SQLSTATE of an error, "" for none.

@@ -89,6 +89,11 @@ func (o *options) parsePatterns(v config.Values) error {
 	}
 	o.IgnoreBuiltin = v.Bool("table.ignore.builtin")
 	var err error
+	if expr := v.Get(retriableErrors); expr != "" {
+		if o.MayPass, err = regexp.Compile("^(?:" + expr + ")$"); err != nil {
+			return fmt.Errorf("property %q: %w", retriableErrors, err)
+		}
+	}
 	if o.ColumnRules, err = parseColumnRules(v); err != nil {
 		return err
 	}

@@ -48,6 +48,8 @@ type guard struct {
 	warned time.Time      // of the last warning; zero where all is well
 	safe   int64          // of the look before, -1 for none
 	at     time.Time      // of the look before
+	wrote  time.Time      // the last logical message
+	mute   bool           // the last one failed, and was told
 	rate   float64        // bytes of safe_wal_size that go in a second
 
 	mu    sync.Mutex // guards what follows
@@ -98,11 +100,31 @@ func (g *guard) run(ctx context.Context) {
 				close(g.failed)
 				return
 			}
+			g.write(ctx)
 		}
 		if pause(ctx, g.o.Interval) != nil {
 			return
 		}
 	}
+}
+
+// write writes a logical message when one is due. The decoder leaves it out, and the position moves behind it.
+func (g *guard) write(ctx context.Context) {
+	now := time.Now()
+	if g.o.Message <= 0 || now.Sub(g.wrote) < g.o.Message {
+		return
+	}
+	g.wrote = now
+	ctx, cancel := context.WithTimeout(ctx, guardPatience)
+	defer cancel()
+	err := g.side.do(ctx, func(conn *pgconn.PgConn) error {
+		_, err := query(ctx, conn, `SELECT pg_logical_emit_message(false, $1, '')`, internalPrefix)
+		return err
+	})
+	if err != nil && ctx.Err() == nil && !g.mute {
+		g.log.Warn("the message of slot.message.interval.ms cannot be written", "slot", g.r.o.SlotName, "error", err)
+	}
+	g.mute = err != nil
 }
 
 // cannotLook tells once that the guard sees nothing. What the stream sees decides then.

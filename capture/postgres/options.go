@@ -32,9 +32,10 @@ type options struct {
 	signalling
 	TopicPrefix    string
 	ColumnRules    []columnRule
-	HeartbeatQuery string    // heartbeat.action.query, "" for none
-	KeyRules       []keyRule // message.key.columns
-	CollectionsMax int       // guardrail.collections.max, 0 for no limit
+	HeartbeatQuery string         // heartbeat.action.query, "" for none
+	MayPass        *regexp.Regexp // internal.custom.retriable.exception, nil for none
+	KeyRules       []keyRule      // message.key.columns
+	CollectionsMax int            // guardrail.collections.max, 0 for no limit
 	// CollectionsFail says whether more captured tables are refused instead of warned of.
 	CollectionsFail bool
 }
@@ -77,7 +78,8 @@ type slotOptions struct {
 // guardOptions say how often the guard looks, and what it warns of; 0 is never.
 type guardOptions struct {
 	Interval    time.Duration
-	Retained    int64 // bytes
+	Message     time.Duration // between two logical messages
+	Retained    int64         // bytes
 	SafePercent int64
 	Hours       int64
 }
@@ -209,7 +211,7 @@ func parseSlot(v config.Values) slotOptions {
 		XminInterval:    v.Millis("xmin.fetch.interval.ms"),
 		CheckPosition:   v.Bool("internal.log.position.check.enable"),
 		Guard: guardOptions{
-			Interval: v.Millis("slot.guard.interval.ms"), Retained: v.Int("slot.guard.retained.bytes"),
+			Interval: v.Millis("slot.guard.interval.ms"), Message: v.Millis("slot.message.interval.ms"), Retained: v.Int("slot.guard.retained.bytes"),
 			SafePercent: v.Int("slot.guard.safe.percent"), Hours: v.Int("slot.guard.hours"),
 		},
 	}

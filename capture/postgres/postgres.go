@@ -89,7 +89,8 @@ func (c *Connector) Open(ctx context.Context, env capture.Env, v config.Values) 
 		o: &o, log: log, env: env,
 		conn: dialer{o: &o, name: env.Connector},
 	}
-	return op.open(ctx)
+	r, err := op.open(ctx)
+	return r, o.pass(err)
 }
 
 // badOptions is the failure of a configuration that was not validated.

@@ -116,7 +116,7 @@ func (r *Reader) Next(ctx context.Context, b *change.Batch) error {
 		if r.shared.err == nil {
 			return errors.New("read changes: the reader is closed")
 		}
-		return r.shared.err
+		return r.o.pass(r.shared.err)
 	}
 }
 
