@@ -171,7 +171,9 @@ func (d *tlsDatabase) captures(t *testing.T, f *fixture) {
 	t.Helper()
 	s := f.open("")
 	require.NotEmpty(t, s.read(1))
-	require.Equal(t, "t", d.Text(t, `select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'freshet:src'`))
+	waitFor(t, "sessions, all of them with TLS", func() bool { // those of the snapshot may have ended, and the guard's not begun
+		return d.Text(t, `select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'freshet:src'`) == "t"
+	})
 	s.close()
 	d.Exec(t, `select pg_drop_replication_slot(slot_name) from pg_replication_slots`)
 }
