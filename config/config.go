@@ -51,11 +51,14 @@ type Key struct {
 	Required   bool // reported by Debezium as "A value is required"
 	Importance Importance
 	Group      string
-	Display    string // name in forms
+	Order      int    // place in its group, 0 behind the property before it
+	Display    string // name in forms, "" is Name
 	Width      Width  // of the field in forms
 	Doc        string
 	// Unlisted leaves the property out of validation answers, as the original does with many that work.
 	Unlisted bool
+	// Hidden tells forms not to show the property.
+	Hidden bool
 	// Dependents are the properties whose allowed values depend on this one.
 	Dependents []string
 	// Allowed are the values of an enum, compared without case; the parsed value is in the spelling given here. The order
@@ -100,14 +103,15 @@ const (
 // Def is the declaration of a component's properties, in the order of the documentation.
 type Def struct {
 	Keys []Key
-	// Style is the wording of problems.
+	// Style is the wording of problems and the form of validation answers.
 	Style Style
 }
 
-// Style is whose words a problem is told in.
+// Style is whose words a problem is told in, and whose form answers have.
 type Style uint8
 
-// The styles.
+// The styles. Answers in Debezium's tell neither values nor what is required, and list former names behind the present
+// ones.
 const (
 	KafkaStyle    Style = iota // Invalid value x for configuration y: reason
 	DebeziumStyle              // The 'y' value is invalid: reason

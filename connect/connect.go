@@ -125,6 +125,7 @@ type Herder interface {
 // Validation is the result of checking a connector's configuration.
 type Validation struct {
 	Plugin   config.Plugin
+	Common   config.Def        // Kafka Connect's own properties, with the defaults of this worker
 	Values   map[string]string // as given, secrets in clear: whoever shows them asks Redact first
 	Problems []config.Problem
 }

@@ -21,6 +21,7 @@ const NullValue = "\x00null"
 // problems hold no errors.
 type checked struct {
 	plugin     Plugin
+	common     config.Def // of Kafka Connect's own properties
 	raw        map[string]string
 	values     config.Values
 	converters Converters
@@ -37,8 +38,8 @@ func (w *Worker) check(cfg map[string]string) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	common := CommonDef(plugin.Kind)
-	c := &checked{plugin: plugin, raw: maps.Clone(cfg)}
+	common := w.commonDef(&plugin.Plugin)
+	c := &checked{plugin: plugin, common: common, raw: maps.Clone(cfg)}
 	nulls := c.dropNulls(&common)
 
 	given, problems := common.Parse(c.raw)

@@ -126,7 +126,7 @@ func (w *Worker) Validate(ctx context.Context, class string, cfg map[string]stri
 		return Validation{}, &Error{500, "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: " + err.Error()}
 	}
 	problems := append(c.problems, c.unreachable(ctx, false)...)
-	return Validation{Plugin: c.plugin.Plugin, Values: c.raw, Problems: problems}, nil
+	return Validation{Plugin: c.plugin.Plugin, Common: c.common, Values: c.raw, Problems: problems}, nil
 }
 
 // Unmask gives masked values of cfg their stored text back.

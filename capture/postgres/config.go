@@ -71,7 +71,14 @@ func nonNegative(value string, _ config.Values) string {
 	return ""
 }
 
-// booleanText is a second check of the same kind: the original says it twice.
+// integerText and booleanText are second checks of the same kind: the original says it twice.
+func integerText(value string, _ config.Values) string {
+	if _, err := strconv.ParseInt(value, 10, 32); err != nil {
+		return "An integer is expected"
+	}
+	return ""
+}
+
 func booleanText(value string, _ config.Values) string {
 	if strings.EqualFold(value, "true") || strings.EqualFold(value, "false") {
 		return ""

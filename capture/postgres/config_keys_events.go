@@ -126,7 +126,7 @@ func eventKeys() []config.Key {
 			Name: "schema.exclude.list", Type: config.List, Importance: config.Medium,
 			Display: "Exclude Schemas", Width: config.WidthLong,
 			Doc:   "Regular expressions of the schemas not to capture.",
-			Check: exclusive("schema.include.list"),
+			Check: exclusive("schema.include.list"), Hidden: true,
 		},
 		{
 			Name: "message.key.columns", Type: config.String, Importance: config.Medium,

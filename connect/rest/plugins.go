@@ -3,6 +3,7 @@
 package rest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -48,13 +49,23 @@ type keyInfo struct {
 	Order         int         `json:"order"`
 }
 
-func infoOf(k *config.Key, order int) keyInfo {
-	info := keyInfo{
-		Name: k.Name, Type: k.Type, Required: k.Required, Importance: string(k.Importance), Documentation: k.Doc,
-		Width: "NONE", DisplayName: k.Name, Dependents: []string{}, Order: order,
+// entry is one line of an answer: a property with its place in its group, or a former name of one.
+type entry struct {
+	*config.Key
+	order  int
+	former string // the name, where the entry is that of a former one
+	style  config.Style
+}
+
+func (e *entry) info() *keyInfo {
+	k := e.Key
+	info := &keyInfo{
+		Name: cmp.Or(e.former, k.Name), Type: k.Type, Required: k.Required && e.style == config.KafkaStyle, Importance: string(cmp.Or(k.Importance, config.Low)),
+		Documentation: k.Doc, Width: string(cmp.Or(k.Width, config.WidthNone)), DisplayName: cmp.Or(k.Display, k.Name),
+		Dependents: slices.Clone(k.Dependents), Order: e.order,
 	}
-	if info.Importance == "" {
-		info.Importance = string(config.Low)
+	if info.Dependents == nil {
+		info.Dependents = []string{}
 	}
 	if k.HasDefault {
 		text := k.Default
@@ -64,37 +75,42 @@ func infoOf(k *config.Key, order int) keyInfo {
 		info.Default = &text
 	}
 	if k.Group != "" {
-		info.Group, info.Width = &k.Group, "MEDIUM"
+		info.Group, info.Width = &k.Group, string(cmp.Or(k.Width, config.WidthMedium))
 	}
 	return info
 }
 
-// keysOf are the declarations of a connector: common properties first, unless the connector declares them itself, each
-// with its place in its group.
-func keysOf(p config.Plugin) []*config.Key {
-	var keys []*config.Key
-	if isConnector(p.Kind) {
-		common := connect.CommonDef(p.Kind)
-		for i := range common.Keys {
-			if k := p.Def.Find(common.Keys[i].Name); k == nil || k.Pattern != nil {
-				keys = append(keys, &common.Keys[i])
-			}
-		}
+// commonOf are Kafka Connect's own properties but for those that the connector declares itself.
+func commonOf(p config.Plugin, common config.Def) []entry {
+	if !isConnector(p.Kind) {
+		return nil
 	}
-	for i := range p.Def.Keys {
-		keys = append(keys, &p.Def.Keys[i])
-	}
-	return keys
+	common.Keys = slices.DeleteFunc(slices.Clone(common.Keys), func(c config.Key) bool {
+		k := p.Def.Find(c.Name)
+		return k != nil && k.Pattern == nil
+	})
+	return listed(&common)
 }
 
-// orders counts the properties of each group; one without a group has no place.
-func orders(keys []*config.Key) []int {
-	seen := map[string]int{}
-	out := make([]int, len(keys))
-	for i, k := range keys {
-		if out[i] = -1; k.Group != "" {
-			seen[k.Group]++
-			out[i] = seen[k.Group]
+// listed are the properties of a declaration that answers list.
+func listed(def *config.Def) []entry {
+	var out []entry
+	last := map[string]int{}
+	for i := range def.Keys {
+		k := &def.Keys[i]
+		if k.Unlisted {
+			continue
+		}
+		order := -1
+		if k.Group != "" {
+			order = cmp.Or(k.Order, last[k.Group]+1)
+			last[k.Group] = order
+		}
+		out = append(out, entry{Key: k, order: order, style: def.Style})
+		if def.Style == config.DebeziumStyle {
+			for _, name := range k.Aliases {
+				out = append(out, entry{Key: k, order: order, former: name, style: def.Style})
+			}
 		}
 	}
 	return out
@@ -105,11 +121,9 @@ func (a *api) pluginConfig(r *request) (reply, error) {
 		if !p.Matches(r.args[0]) {
 			continue
 		}
-		keys := keysOf(p)
-		at := orders(keys)
-		out := make([]keyInfo, 0, len(keys))
-		for i, k := range keys {
-			out = append(out, infoOf(k, at[i]))
+		out := []*keyInfo{}
+		for _, e := range append(listed(&p.Def), commonOf(p, connect.CommonDef(p.Kind, p.Version))...) {
+			out = append(out, e.info())
 		}
 		return ok(out)
 	}
@@ -126,8 +140,8 @@ type valueInfo struct {
 }
 
 type configInfo struct {
-	Definition *keyInfo  `json:"definition"`
-	Value      valueInfo `json:"value"`
+	Definition *keyInfo   `json:"definition"`
+	Value      *valueInfo `json:"value"`
 }
 
 // validation is the answer to validate.
@@ -150,58 +164,73 @@ func (a *api) validate(r *request) (reply, error) {
 	return reply{status: http.StatusOK, body: render(v)}, nil
 }
 
-// render shows a validation: problems of properties without a declaration first, then every declared property.
+// render shows a validation: problems of properties that are not listed first, then every listed property.
 func render(v connect.Validation) validation {
 	out := validation{Name: v.Values["connector.class"], Groups: []string{}}
-	keys := keysOf(v.Plugin)
-	at := orders(keys)
+	entries := append(commonOf(v.Plugin, v.Common), listed(&v.Plugin.Def)...)
 	shown := connect.Redact(&v.Plugin.Def, v.Values)
 	errs := map[string][]string{}
 	var loose []string
 	for _, p := range config.Errors(v.Problems) {
-		if !slices.ContainsFunc(keys, func(k *config.Key) bool { return k.Pattern == nil && k.Name == p.Property }) && errs[p.Property] == nil {
+		if !slices.ContainsFunc(entries, func(e entry) bool { return e.Pattern == nil && e.Name == p.Property }) && errs[p.Property] == nil {
 			loose = append(loose, p.Property)
 		}
 		errs[p.Property] = append(errs[p.Property], connect.RedactText(p.Message))
 		out.ErrorCount++
 	}
 	for _, name := range loose {
-		out.Configs = append(out.Configs, configInfo{nil, valueOf(name, nil, shown, errs[name])})
+		value := newValue(name, errs[name])
+		if text, given := shown[name]; given {
+			value.Value = &text
+		}
+		out.Configs = append(out.Configs, configInfo{nil, value})
 	}
-	for i, k := range keys {
-		if k.Pattern != nil {
-			continue
+	for _, e := range entries {
+		if e.Group != "" && !slices.Contains(out.Groups, e.Group) {
+			out.Groups = append(out.Groups, e.Group)
 		}
-		if k.Group != "" && !slices.Contains(out.Groups, k.Group) {
-			out.Groups = append(out.Groups, k.Group)
+		c := configInfo{Definition: e.info()}
+		if e.former == "" {
+			c.Value = newValue(e.Name, errs[e.Name])
+			c.Value.describe(e.Key)
+			if e.style == config.KafkaStyle {
+				c.Value.tell(e.Key, shown)
+			}
 		}
-		info := infoOf(k, at[i])
-		out.Configs = append(out.Configs, configInfo{&info, valueOf(k.Name, k, shown, errs[k.Name])})
+		out.Configs = append(out.Configs, c)
 	}
 	return out
 }
 
-func valueOf(name string, k *config.Key, shown map[string]string, errs []string) valueInfo {
-	v := valueInfo{Name: name, Recommended: []string{}, Errors: []string{}, Visible: true}
-	if len(errs) > 0 {
-		v.Errors = errs
+func newValue(name string, errs []string) *valueInfo {
+	if errs == nil {
+		errs = []string{}
 	}
-	text, given := shown[name]
+	return &valueInfo{Name: name, Recommended: []string{}, Errors: errs, Visible: true}
+}
+
+// describe adds what the declaration says of values.
+func (v *valueInfo) describe(k *config.Key) {
+	v.Visible = !k.Hidden
 	switch {
-	case given && k != nil && k.Type == config.Password:
+	case len(k.Allowed) > 0:
+		v.Recommended = k.Allowed
+	case len(k.Recommended) > 0:
+		v.Recommended = k.Recommended
+	}
+}
+
+// tell adds the value: the given one, or the default.
+func (v *valueInfo) tell(k *config.Key, shown map[string]string) {
+	text, given := shown[k.Name]
+	switch {
+	case given && k.Type == config.Password:
 		text = "[hidden]"
 	case given:
-	case k != nil && k.HasDefault:
+	case k.HasDefault:
 		text, given = k.Default, true
 	}
 	if given {
 		v.Value = &text
 	}
-	if k != nil && len(k.Recommended) > 0 {
-		v.Recommended = k.Recommended
-	}
-	if k != nil && len(k.Allowed) > 0 {
-		v.Recommended = k.Allowed
-	}
-	return v
 }

@@ -95,8 +95,8 @@ func shared() []*group {
 			file: "connectors.md", title: "properties of every connector",
 			about: "what Kafka Connect itself defines for connectors; a connector's own declaration of a name goes before",
 			plugins: []config.Plugin{
-				{Name: "sources", Def: connect.CommonDef("source")},
-				{Name: "sinks", Def: connect.CommonDef("sink")},
+				{Name: "sources", Def: connect.CommonDef("source", "")},
+				{Name: "sinks", Def: connect.CommonDef("sink", "")},
 			},
 		},
 		{

@@ -181,7 +181,7 @@ func dialectKeys() []config.Key {
 			Doc: "Catalog on StarRocks.", Later: "there is no StarRocks dialect",
 		},
 		{
-			Name: "hibernate.*", Type: config.String, Importance: config.Low, Group: "Dialect", Pattern: regexp.MustCompile(`^hibernate\..+`),
+			Name: "hibernate.*", Type: config.String, Importance: config.Low, Group: "Dialect", Pattern: regexp.MustCompile(`^hibernate\..+`), Unlisted: true,
 			Doc: "Settings of Hibernate.", Ignored: "there is no Hibernate",
 		},
 	}

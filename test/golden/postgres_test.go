@@ -131,6 +131,10 @@ func TestTablesNameCases(t *testing.T) {
 func checkCase(t *testing.T, dir string, counts *tally) {
 	t.Helper()
 	name := filepath.Base(dir)
+	if exists(filepath.Join(dir, "validate-full.json")) { // there are no steps
+		checkFullAnswer(t, dir)
+		return
+	}
 	got := runCase(t, dir, readCase(t, dir))
 	_, differs := postgresDifferent[name]
 	events := filepath.Join(dir, "events.jsonl")
