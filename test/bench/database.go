@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,6 +39,18 @@ func (b *bench) database(ctx context.Context, name string) (*pgx.Conn, error) {
 		return nil, err
 	}
 	return pgx.Connect(ctx, b.dsn(name))
+}
+
+// settle writes to disk what the workloads before have left, so that this one does not wait for it.
+func (b *bench) settle(ctx context.Context) error {
+	c, err := pgx.Connect(ctx, b.dsn("postgres"))
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx)
+	_, err = c.Exec(ctx, "checkpoint")
+	syscall.Sync()
+	return err
 }
 
 func (b *bench) dsn(database string) string { return b.pg.DSN(database) }

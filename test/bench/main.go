@@ -86,6 +86,9 @@ func run(ctx context.Context, workloads string, rows, rounds int, out, profiles,
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "== %s\n", w.name)
+		if err := b.settle(ctx); err != nil {
+			return err
+		}
 		if err := w.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
