@@ -117,7 +117,8 @@ func (l *Log) encode(it *item, records []topic.Record) error {
 		}
 	}
 	for _, c := range it.chunks {
-		it.size += len(c.records)
+		c.pack()
+		it.size += len(c.stored())
 	}
 	return nil
 }
@@ -218,7 +219,7 @@ func (l *Log) signal() {
 func (it *item) release() {
 	const keep = 2 * chunkBytes
 	for _, c := range it.chunks {
-		if cap(c.records) <= keep {
+		if cap(c.records) <= keep && cap(c.packed) <= keep {
 			c.reset()
 			chunks.Put(c)
 		}

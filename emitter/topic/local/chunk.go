@@ -12,7 +12,7 @@ import (
 
 // A chunk holds records of one partition whose offsets follow each other. Its value is
 //
-//	byte     2, the version of this form; 1 is the same without flagSameHeaders
+//	byte     2, the version of this form; 1 is the same without flagSameHeaders, 3 is packed
 //	uvarint  number of records
 //	varint   time of the first record, ms since the epoch
 //	uvarint  number of heads, then their references, 8 bytes each, little-endian
@@ -57,11 +57,12 @@ type chunk struct {
 	refs    []uint64       // of heads
 	headers []topic.Header // of the last record that has its own: most records share a few headers of some length
 	records []byte
+	packed  []byte // the records compressed, empty where they are stored as they are
 }
 
 func (c *chunk) reset() {
 	clear(c.heads)
-	*c = chunk{heads: c.heads[:0], refs: c.refs[:0], records: c.records[:0]}
+	*c = chunk{heads: c.heads[:0], refs: c.refs[:0], records: c.records[:0], packed: c.packed[:0]}
 }
 
 // fits says whether the record can go into the chunk.
@@ -166,7 +167,11 @@ func appendHeaders(dst []byte, hs []topic.Header) []byte {
 
 // appendPrefix appends what comes before the records.
 func (c *chunk) appendPrefix(dst []byte) []byte {
-	dst = append(dst, chunkVersion)
+	version := byte(chunkVersion)
+	if len(c.packed) > 0 {
+		version = packedVersion
+	}
+	dst = append(dst, version)
 	dst = binary.AppendUvarint(dst, uint64(c.count))
 	dst = binary.AppendVarint(dst, c.first)
 	dst = binary.AppendUvarint(dst, uint64(len(c.refs)))
@@ -187,12 +192,12 @@ type chunkReader struct {
 	own   []byte         // where they stand in the chunk, to be read again once headers is gone
 }
 
-// start begins to read a chunk. head gives the head of a reference.
+// start begins to read a plain chunk. head gives the head of a reference.
 func (d *chunkReader) start(base int64, value []byte, head func(uint64) (*topic.Head, error)) error {
 	d.left, d.next = 0, base
 	clear(d.heads)
 	d.heads, d.same, d.own = d.heads[:0], nil, nil
-	if !knownChunk(value) {
+	if !knownChunk(value) || value[0] == packedVersion {
 		return store.ErrCorrupt
 	}
 	d.rest = value[1:]
@@ -367,14 +372,17 @@ func (s *headerSlab) name(b []byte) string {
 
 // knownChunk says whether the chunk is of a version that can be read.
 func knownChunk(value []byte) bool {
-	return len(value) > 0 && (value[0] == chunkVersion || value[0] == oldChunkVersion)
+	return len(value) > 0 && value[0] >= oldChunkVersion && value[0] <= packedVersion
 }
 
-// chunkCount is the number of records of a chunk.
-func chunkCount(value []byte) (int64, bool) {
+// chunkCount is the number of records of a chunk, and how many bytes it has as a plain one.
+func chunkCount(value []byte) (count int64, size int, ok bool) {
 	if !knownChunk(value) {
-		return 0, false
+		return 0, 0, false
+	}
+	if size, ok = unpackedLen(value); !ok {
+		return 0, 0, false
 	}
 	n, w := binary.Uvarint(value[1:])
-	return int64(n), w > 0 && n <= uint64(len(value))
+	return int64(n), size, w > 0 && n <= uint64(size)
 }

@@ -24,10 +24,36 @@ func chunkOf(t testing.TB, records ...topic.Record) []byte {
 	return append(c.appendPrefix(nil), c.records...)
 }
 
+// packedOf is chunkOf, compressed.
+func packedOf(t testing.TB, records ...topic.Record) []byte {
+	t.Helper()
+	var c chunk
+	for i := range records {
+		require.NoError(t, c.add(&records[i], records[i].TimeMillis, func(h *topic.Head) (uint64, error) { return h.ID, nil }))
+	}
+	c.pack()
+	require.NotEmpty(t, c.packed)
+	return append(c.appendPrefix(nil), c.stored()...)
+}
+
+// manyRecords resemble each other, as changes do.
+func manyRecords(n int) []topic.Record {
+	head := &topic.Head{ID: 7, Bytes: []byte("h")}
+	records := make([]topic.Record, n)
+	for i := range records {
+		records[i] = topic.Record{TimeMillis: int64(i), Value: topic.Data{Head: head, Body: fmt.Appendf(nil, `{"id":%d,"name":"somebody"}`, i)}}
+	}
+	return records
+}
+
 // decodeAll decodes a chunk, and says how it ended.
 func decodeAll(value []byte, head func(uint64) (*topic.Head, error)) ([]topic.Record, error) {
 	var d chunkReader
 	var slab headerSlab
+	value, err := unpack(nil, value)
+	if err != nil {
+		return nil, err
+	}
 	if err := d.start(100, value, head); err != nil {
 		return nil, err
 	}
@@ -71,8 +97,9 @@ func TestChunkForm(t *testing.T) {
 	require.EqualValues(t, 100, rs[0].Offset)
 	require.EqualValues(t, 101, rs[1].Offset)
 	require.EqualValues(t, 3, rs[1].TimeMillis)
-	n, ok := chunkCount(value)
+	n, size, ok := chunkCount(value)
 	require.True(t, ok)
+	require.Len(t, value, size)
 	require.EqualValues(t, 3, n)
 }
 
@@ -145,7 +172,7 @@ func TestChunkCutShort(t *testing.T) {
 		_, err := decodeAll(value[:i], resolve)
 		require.ErrorIs(t, err, store.ErrCorrupt, "cut at %d", i)
 	}
-	value[0] = 3
+	value[0] = packedVersion + 1
 	_, err = decodeAll(value, resolve)
 	require.ErrorIs(t, err, store.ErrCorrupt)
 }
@@ -153,6 +180,7 @@ func TestChunkCutShort(t *testing.T) {
 func FuzzChunk(f *testing.F) {
 	head := &topic.Head{ID: 7, Bytes: []byte("h")}
 	f.Add([]byte{})
+	f.Add(packedOf(f, manyRecords(100)...))
 	f.Add(chunkOf(f, topic.Record{Key: topic.Data{Head: head, Body: []byte("k")}, TimeMillis: 1 << 41}))
 	f.Add(chunkOf(f, topic.Record{Headers: []topic.Header{{Key: "a", Value: []byte("b")}, {Key: "null"}}},
 		topic.Record{Value: topic.Data{Body: []byte("value")}}, topic.Record{TimeMillis: -5}))
@@ -162,7 +190,7 @@ func FuzzChunk(f *testing.F) {
 			require.ErrorIs(t, err, store.ErrCorrupt)
 			return
 		}
-		if n, ok := chunkCount(value); !ok || int(n) != len(rs) {
+		if n, _, ok := chunkCount(value); !ok || int(n) != len(rs) {
 			t.Fatalf("%d records of a chunk of %d", len(rs), n)
 		}
 		// What was decoded is encoded to something that decodes to the same.
@@ -173,6 +201,47 @@ func FuzzChunk(f *testing.F) {
 			require.Equal(t, rs[i], again[i])
 		}
 	})
+}
+
+// TestPackedChunk stores what resembles itself in fewer bytes, and reads the same again.
+func TestPackedChunk(t *testing.T) {
+	records := manyRecords(200)
+	plain, packed := chunkOf(t, records...), packedOf(t, records...)
+	require.Less(t, 2*len(packed), len(plain))
+	n, size, ok := chunkCount(packed)
+	require.True(t, ok)
+	require.EqualValues(t, 200, n)
+	require.Len(t, plain, size)
+	resolve := func(uint64) (*topic.Head, error) { return records[0].Value.Head, nil }
+	want, err := decodeAll(plain, resolve)
+	require.NoError(t, err)
+	got, err := decodeAll(packed, resolve)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	for i := range packed {
+		_, err := decodeAll(packed[:i], resolve)
+		require.ErrorIs(t, err, store.ErrCorrupt, "cut at %d", i)
+	}
+}
+
+// TestPackAllocates pins that compressing and reading again allocate nothing, and that short chunks are left alone.
+func TestPackAllocates(t *testing.T) {
+	var c chunk
+	for _, r := range manyRecords(200) {
+		require.NoError(t, c.add(&r, r.TimeMillis, func(h *topic.Head) (uint64, error) { return h.ID, nil }))
+	}
+	c.pack()
+	value := append(c.appendPrefix(nil), c.stored()...)
+	buf := make([]byte, 0, 2*len(c.records))
+	require.Zero(t, testing.AllocsPerRun(20, func() {
+		c.pack()
+		if _, err := unpack(buf, value); err != nil {
+			t.Fatal(err)
+		}
+	}))
+	c.records = c.records[:minPacked-1]
+	c.pack()
+	require.Equal(t, c.records, c.stored())
 }
 
 // TestEncodeAllocates pins that encoding a unit allocates nothing per record.

@@ -19,12 +19,20 @@ import (
 var update = flag.Bool("update", false, "write the newest folder of testdata anew; only together with a new version of a stored format")
 
 // newestFolder is what this version writes.
-const newestFolder = "testdata/v2"
+const newestFolder = "testdata/v3"
 
-// formatUnit is what testdata/v1 holds; v2 has a record more, whose headers are those of the one before.
+// formatUnit is what testdata/v1 holds; v2 has a record more, whose headers are those of the one before, and v3 as many
+// again as a chunk needs to be packed.
 func formatUnit(folder string) topic.Unit {
 	u := firstUnit()
 	if folder == newestFolder {
+		many := manyRecords(100)
+		for i := range many {
+			many[i].Topic, many[i].TimeMillis, many[i].Value.Head = "t", 1700000000004, u.Records[0].Value.Head
+		}
+		u.Records = slices.Insert(u.Records, 2, many...)
+	}
+	if folder != "testdata/v1" {
 		u.Records = slices.Insert(u.Records, 2, topic.Record{Topic: "t", TimeMillis: 1700000000003, Key: topic.Data{Body: []byte("l")}, Headers: headersForFormat})
 	}
 	return u
@@ -49,7 +57,7 @@ func TestReadsFolders(t *testing.T) {
 	if *update {
 		writeFolder(t, newestFolder)
 	}
-	for _, kept := range []string{"testdata/v1", newestFolder} {
+	for _, kept := range []string{"testdata/v1", "testdata/v2", newestFolder} {
 		t.Run(filepath.Base(kept), func(t *testing.T) { readFolder(t, kept) })
 	}
 }
@@ -66,7 +74,7 @@ func readFolder(t *testing.T, kept string) {
 	want := formatUnit(kept)
 	last := len(want.Records) - 1
 	for n, records := range [][]topic.Record{want.Records[:last], want.Records[last:]} {
-		got, err := l.ReadFrom(ctx, topic.Partition{Topic: "t", Partition: int32(n)}, 0, 10)
+		got, err := l.ReadFrom(ctx, topic.Partition{Topic: "t", Partition: int32(n)}, 0, len(records))
 		require.NoError(t, err)
 		require.Len(t, got, len(records))
 		for i, r := range records {

@@ -72,16 +72,21 @@ func (r *reader) load(o *owned, end int64) (found bool, err error) {
 		if base >= end {
 			return false, nil
 		}
-		count, ok := chunkCount(value)
+		count, size, ok := chunkCount(value)
 		if !ok {
 			return false, &DamageError{Partition: o.p.String(), Offset: base}
 		}
 		if base+count <= o.pos {
 			return true, nil // ends before the position: what followed it was deleted
 		}
+		buf, err := unpack(r.buffer(size), value)
+		if err != nil {
+			r.recycle(buf)
+			return false, damaged(o.p, base, err)
+		}
 		found = true
-		r.chunks = append(r.chunks, loaded{o: o, base: base, buf: append(r.buffer(len(value)), value...)})
-		r.bytes += int64(len(value))
+		r.chunks = append(r.chunks, loaded{o: o, base: base, buf: buf})
+		r.bytes += int64(size)
 		want -= base + count - max(base, o.pos)
 		return want > 0 && r.bytes < r.maxBytes, nil
 	})

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -150,7 +151,9 @@ func TestRetentionGivesRoomBack(t *testing.T) {
 	require.NoError(t, err)
 	l, err := Open(db, Options{RetentionInterval: -1})
 	require.NoError(t, err)
-	rec := topic.Record{Topic: "t", TimeMillis: 1, Value: topic.Data{Body: make([]byte, 1<<20)}}
+	noise := make([]byte, 1<<20) // which does not compress
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	rec := topic.Record{Topic: "t", TimeMillis: 1, Value: topic.Data{Body: noise}}
 	for range 60 {
 		mustAppend(t, l, rec)
 	}

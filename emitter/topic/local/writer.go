@@ -142,7 +142,7 @@ func (w *writer) put(it *item) {
 	for _, c := range it.chunks {
 		w.prefix = c.appendPrefix(w.prefix[:0])
 		info := store.ChunkInfo{Base: c.part.next, Count: c.count, MaxMillis: c.newest}
-		w.batch.PutChunk(c.part.id, info, w.prefix, c.records)
+		w.batch.PutChunk(c.part.id, info, w.prefix, c.stored())
 		c.part.next += c.count
 		it.parts = append(it.parts, c.part)
 	}
