@@ -33,6 +33,12 @@ func Retriable(err error) bool {
 	return true
 }
 
+// away says whether err is that a server takes no connections now.
+func away(err error) bool {
+	var a interface{ Away() bool }
+	return errors.As(err, &a) && a.Away()
+}
+
 // finalError is an error of the runtime itself that retrying cannot mend.
 type finalError struct{ error }
 

@@ -121,7 +121,7 @@ func (s *Supervisor) Run(ctx context.Context) {
 			s.failed(fmt.Errorf("gave up after %d retries (errors.max.retries): %w", waits.attempts, err))
 			return
 		}
-		wait := waits.next()
+		wait := waits.nextAfter(err)
 		s.set(Restarting, err)
 		s.o.Log.Warn("task stopped and will be opened again", "error", RedactText(err.Error()), "wait", wait.Round(time.Millisecond))
 		if !sleep(ctx, wait) {

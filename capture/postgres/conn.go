@@ -39,6 +39,8 @@ var sessionParams = map[string]string{
 type dialer struct {
 	o    *options
 	name string // of the connector, for application_name
+	// unwatched connections do not ask over others about their silence: they are such others.
+	unwatched bool
 }
 
 // subject names the server for messages.
@@ -97,9 +99,25 @@ func (c dialer) dial(ctx context.Context, cfg *pgconn.Config) (*pgconn.PgConn, e
 		conn, err = pgconn.ConnectConfig(ctx, cfg)
 	}
 	if err == nil {
+		c.watch(conn)
 		return conn, nil
 	}
 	return nil, c.dialError(err)
+}
+
+// watch lets a connection find out that it is broken.
+func (c dialer) watch(conn *pgconn.PgConn) {
+	if c.unwatched {
+		return
+	}
+	raw := conn.Conn()
+	if t, ok := raw.(interface{ NetConn() net.Conn }); ok {
+		raw = t.NetConn() // below TLS
+	}
+	if w, ok := raw.(*watchedConn); ok {
+		pid := conn.PID()
+		w.watch(func(ctx context.Context) error { return c.probe(ctx, pid, waitsForClient) })
+	}
 }
 
 // dialError adds what to do to an error of logging in.
@@ -127,6 +145,7 @@ func (c dialer) dialError(err error) error {
 	if !errors.As(wrapError("connect to", c.subject(), &hiddenError{cause, c.o.Password}), &e) {
 		return err
 	}
+	e.away = pg == nil && (op != nil || dns != nil) || sqlState(err) == "57P03"
 	switch {
 	case e.Hint != "":
 	case dns != nil && dns.IsNotFound:
@@ -155,7 +174,13 @@ func (c dialer) config() (*pgconn.Config, error) {
 	if !o.TCPKeepAlive {
 		tcp.KeepAlive = -1
 	}
-	cfg.DialFunc = tcp.DialContext
+	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := tcp.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &watchedConn{Conn: conn}, nil
+	}
 	attempts, err := o.SSL.attempts(o.Hostname)
 	if err != nil {
 		return nil, permanentf("connect to", c.subject(), "check database.sslrootcert, database.sslcert and database.sslkey", "%w",

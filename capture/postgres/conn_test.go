@@ -98,7 +98,7 @@ func TestInitialStatementsAndStatementTimeout(t *testing.T) {
 	f := newFixture(t, "database.initial.statements", "set application_name = 'mine;;yes'; set work_mem = '5MB'", "database.query.timeout.ms", "1234")
 	o, err := parseOptions(f.values())
 	require.NoError(t, err)
-	conn, err := dialer{&o, "x"}.connect(t.Context())
+	conn, err := dialer{o: &o, name: "x"}.connect(t.Context())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) }()
 	rows, err := query(t.Context(), conn, `select current_setting('application_name'), current_setting('work_mem'), current_setting('statement_timeout'), current_setting('search_path')`)
@@ -203,7 +203,7 @@ func TestSSLModes(t *testing.T) {
 				Hostname: "localhost", Port: c.port, Database: "d", User: "u", Password: "Canary-9", TCPKeepAlive: true,
 				SSL: sslOptions{Mode: c.mode, RootCert: c.root},
 			}}
-			_, err := dialer{&o, "x"}.connect(t.Context())
+			_, err := dialer{o: &o, name: "x"}.connect(t.Context())
 			require.ErrorContains(t, err, c.want)
 			require.NotContains(t, err.Error(), "Canary-9")
 			require.True(t, retriable(err))
@@ -211,6 +211,6 @@ func TestSSLModes(t *testing.T) {
 	}
 	own, rootOwn := tlsServer(t, "elsewhere.example")
 	o := options{loginOptions: loginOptions{Hostname: "localhost", Port: own, SSL: sslOptions{Mode: "verify-full", RootCert: rootOwn}}}
-	_, err := dialer{&o, "x"}.connect(t.Context())
+	_, err := dialer{o: &o, name: "x"}.connect(t.Context())
 	require.ErrorContains(t, err, "elsewhere.example", "the chain is right, the name is not")
 }

@@ -38,7 +38,7 @@ type copySession struct {
 func (s *copySession) Read(ctx context.Context, c snapshot.Chunk, rows *snapshot.Rows) error {
 	for attempt := 1; ; attempt++ {
 		own, err := s.read(ctx, c, rows)
-		if err == nil || own || attempt == copyAttempts || !s.lost(ctx) {
+		if err == nil || own || attempt == copyAttempts || serverSilent(err) || !s.lost(ctx) {
 			return s.q.c.o.pass(err)
 		}
 		s.q.log.Warn("a connection of the snapshot broke; its block is read again in the same snapshot",

@@ -25,6 +25,8 @@ type Error struct {
 	Hint    string // the next step, "" for none
 	// permanent errors stay until somebody acts: the task fails instead of trying again.
 	permanent bool
+	// away says that no connection was made, so that the next attempt costs nobody anything.
+	away bool
 }
 
 // Error is the whole sentence.
@@ -48,6 +50,9 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Retriable says whether opening a new Reader may help.
 func (e *Error) Retriable() bool { return !e.permanent }
+
+// Away says that the server takes no connections now. It is asked again soon: see connect.
+func (e *Error) Away() bool { return e.away }
 
 // NextStep is the hint, for REST and console.
 func (e *Error) NextStep() string { return e.Hint }

@@ -334,7 +334,7 @@ func (s *side) do(ctx context.Context, f func(*pgconn.PgConn) error) error {
 			s.conn, fresh = conn, true
 		}
 		err := f(s.conn)
-		if err == nil || fresh || !s.conn.IsClosed() || ctx.Err() != nil {
+		if err == nil || fresh || !s.conn.IsClosed() || ctx.Err() != nil || serverSilent(err) {
 			return err
 		}
 	}

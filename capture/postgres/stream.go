@@ -61,9 +61,10 @@ type stream struct {
 	sentFlush  lsn // the last confirmation
 	lastStatus time.Time
 	lastByte   time.Time
-	pinged     bool // an answer was asked for since lastByte
-	moved      bool // the position moved since the last handing over
-	idle       bool // it moved by keep-alives only
+	lastProbe  time.Time // another connection was asked about this one
+	pinged     bool      // an answer was asked for since lastByte
+	moved      bool      // the position moved since the last handing over
+	idle       bool      // it moved by keep-alives only
 	lastGiven  time.Time
 	lastXmin   time.Time
 	lastAsked  time.Time // the server was asked for the end of its log, for Lag
@@ -373,9 +374,13 @@ func (s *stream) keepUp(ctx context.Context) error {
 	case quiet > s.silence:
 		return wrapError("read", "the replication stream of "+s.r.slotSubject(),
 			fmt.Errorf("no byte from the server for %s, not even the answer that was asked for", quiet.Round(time.Second)))
-	case quiet > s.silence/2 && !s.pinged:
+	case quiet > min(s.silence/2, silencePatience) && !s.pinged:
 		s.pinged = true
 		if err := s.status(true); err != nil {
+			return err
+		}
+	case quiet > 2*silencePatience && now.Sub(s.lastProbe) > silencePatience:
+		if err := s.suspect(ctx, quiet); err != nil {
 			return err
 		}
 	}
@@ -387,36 +392,44 @@ func (s *stream) keepUp(ctx context.Context) error {
 	if err := s.statusIfDue(now); err != nil {
 		return err
 	}
-	s.ask(ctx, now)
-	return nil
+	if s.pinged { // the stream itself is in doubt
+		return nil
+	}
+	return s.ask(ctx, now)
 }
 
 // ask reads from the side connection what is due: the slot's xmin, and the end of the log for Lag. Neither is worth the
-// stream: what cannot be read stays unknown.
-func (s *stream) ask(ctx context.Context, now time.Time) {
+// stream, unless the server does not answer at all: what cannot be read stays unknown.
+func (s *stream) ask(ctx context.Context, now time.Time) (err error) {
 	if every := s.r.o.XminInterval; every > 0 && now.Sub(s.lastXmin) >= every {
 		s.lastXmin = now
-		s.tryAwait(ctx, "xmin of the slot", func(ctx context.Context) (err error) {
+		err = s.tryAwait(ctx, "xmin of the slot", func(ctx context.Context) (err error) {
 			s.dec.pos.Xmin, err = s.r.slotXmin(ctx)
 			return err
 		})
 	}
 	const lagEvery = 2 * time.Second
-	if now.Sub(s.lastAsked) >= lagEvery && s.r.shared.lagAsked.Swap(false) {
+	if err == nil && now.Sub(s.lastAsked) >= lagEvery && s.r.shared.lagAsked.Swap(false) {
 		s.lastAsked = now
-		s.tryAwait(ctx, "end of the log", func(ctx context.Context) error {
+		err = s.tryAwait(ctx, "end of the log", func(ctx context.Context) error {
 			end, err := s.r.logEnd(ctx)
 			s.r.shared.end.Store(uint64(end))
 			return err
 		})
 	}
+	return err
 }
 
-// tryAwait logs what await returns.
-func (s *stream) tryAwait(ctx context.Context, what string, f func(ctx context.Context) error) {
-	if err := s.await(ctx, f); err != nil && !errors.Is(err, context.Canceled) {
+// tryAwait logs what await returns, and passes on that the server is silent.
+func (s *stream) tryAwait(ctx context.Context, what string, f func(ctx context.Context) error) error {
+	err := s.await(ctx, f)
+	switch {
+	case serverSilent(err):
+		return wrapError("read", what, err)
+	case err != nil && !errors.Is(err, context.Canceled):
 		s.r.log.Warn("cannot be read from the server now", "what", what, "error", err)
 	}
+	return nil
 }
 
 // await runs f, which asks the server over another connection, and keeps this one alive meanwhile.

@@ -148,7 +148,7 @@ func (d *tlsDatabase) present(t *testing.T, cert string, key *ecdsa.PrivateKey) 
 	block, _ := pem.Decode([]byte(cert))
 	o := options{loginOptions: loginOptions{Hostname: "localhost", Port: d.Port, Database: "test", User: "postgres", SSL: sslOptions{Mode: "require"}}}
 	waitFor(t, "the server's certificate", func() bool {
-		c, err := dialer{&o, "x"}.connect(t.Context())
+		c, err := dialer{o: &o, name: "x"}.connect(t.Context())
 		if err != nil {
 			return false
 		}

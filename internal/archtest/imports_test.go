@@ -58,6 +58,8 @@ var drivers = map[string][]string{
 	"github.com/vbauerster/mpb/v8":               {"internal/replicate"},
 	"github.com/stretchr/testify":                testOnly,
 	"go.uber.org/goleak":                         testOnly,
+	"github.com/Shopify/toxiproxy/v2":            testOnly,
+	"github.com/rs/zerolog":                      testOnly,
 	"net/http":                                   {"connect/rest", "internal/worker", "internal/topicsource", "internal/demo", "internal/cli", "internal/pgserver"},
 }
 
