@@ -55,8 +55,8 @@ type Env struct {
 	Log       *slog.Logger
 	// Progress, if not nil, is told how a snapshot goes on; it must not block.
 	Progress func(Progress)
-	// Notify, if not nil, publishes what happens to snapshots. It does not block, and may be called by several goroutines.
-	Notify func(Notice)
+	// Notices asks for batches with notices of what happens to snapshots.
+	Notices bool
 	// Spool, if not nil, takes what the source sends and cannot be emitted yet.
 	Spool *Spool
 	// Jobs, if not nil, is told of all snapshots on demand whenever one of them changes. It must not block.
@@ -75,7 +75,7 @@ type Signal struct {
 // SnapshotJob is a snapshot on demand, as operators see it.
 type SnapshotJob struct {
 	ID       string    `json:"id"`
-	Type     string    `json:"type"` // incremental or blocking
+	Type     string    `json:"type"` // initial, incremental or blocking
 	Tables   []string  `json:"tables"`
 	State    string    `json:"state"` // queued, running, paused, completed, failed or cancelled
 	Left     []string  `json:"tables_left"`
@@ -83,14 +83,6 @@ type SnapshotJob struct {
 	Error    string    `json:"error,omitempty"`
 	Created  time.Time `json:"created"`
 	Finished time.Time `json:"finished,omitzero"`
-}
-
-// Notice is a notification, as Debezium's notification channels carry it.
-type Notice struct {
-	ID        string         // "" for a random UUID
-	Aggregate string         // such as Initial Snapshot
-	Type      string         // such as STARTED
-	Data      []schema.Param // the additional data, in order
 }
 
 // Progress is how far the snapshot of one table is.
@@ -108,8 +100,9 @@ type Progress struct {
 // one at the last durable position. An error that retrying cannot mend has a method Retriable() bool that returns
 // false.
 type Reader interface {
-	// Next blocks until b, which comes empty, holds something: changes, or a new End. io.EOF when there is no more, ever.
-	// Every b it fills has End set, and End resumes at exactly the next change (I4).
+	// Next blocks until b, which comes empty, holds something: changes, notices, or a new End. io.EOF when there is no more,
+	// ever. Every b it fills has End set, and End resumes at exactly the next change (I4); only one that holds nothing but
+	// notices may leave it out, which moves no position.
 	Next(ctx context.Context, b *change.Batch) error
 	// Commit tells that everything up to p is durable here (I2). Positions come in order.
 	Commit(ctx context.Context, p change.Position) error

@@ -109,11 +109,23 @@ func (c *Change) Subject() string {
 	return c.Table.ID.String()
 }
 
+// Notice is a notification, as Debezium's notification channels carry it.
+type Notice struct {
+	ID        string         // "" for a random UUID
+	Aggregate string         // such as Initial Snapshot
+	Type      string         // such as STARTED
+	Data      []schema.Param // the additional data
+	Millis    int64          // when it happened, ms since the epoch
+	// Before is the index of the change that it comes before; the number of changes where it comes behind all of them.
+	Before int
+}
+
 // Batch is a number of changes in source order, and where to resume after them.
 type Batch struct {
 	Changes []Change
+	Notices []Notice // in the order of Before
 	Seq     uint64   // given by the pipeline; the only order the engine relies on
-	End     Position // resume here once every change above is durable; may move with no changes
+	End     Position // resume here once all above is durable; may move with no changes. "" where there are notices alone
 	// SnapshotEnd says that a snapshot ends with this batch.
 	SnapshotEnd bool
 	// Arena holds the bytes of texts. Append to it and take the span with TextFrom or BytesFrom.
@@ -125,7 +137,7 @@ type Batch struct {
 func (b *Batch) Reset() {
 	const keepBytes = 16 << 20
 	clear(b.Changes)
-	b.Changes, b.values, b.Arena = b.Changes[:0], b.values[:0], b.Arena[:0]
+	b.Changes, b.Notices, b.values, b.Arena = b.Changes[:0], nil, b.values[:0], b.Arena[:0]
 	if cap(b.Arena) > keepBytes {
 		b.Arena = nil
 	}

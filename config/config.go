@@ -80,6 +80,8 @@ type Key struct {
 	Former map[string]string
 	// Ignored says why a known property has no effect here; a value other than the default warns.
 	Ignored string
+	// Warn says what to know of a value that is taken, "" for nothing.
+	Warn func(value string) string
 	// Aliases are former names.
 	Aliases []string
 	// Recommended values, for validation answers.
@@ -261,6 +263,11 @@ func (d *Def) checkValue(k *Key, name, s string, v Values) []Problem {
 		return []Problem{p}
 	case k.Ignored != "" && !asDefault:
 		return []Problem{{Property: name, Message: fmt.Sprintf("The property '%s' has no effect here: %s", name, k.Ignored), Warning: true}}
+	}
+	if k.Warn != nil {
+		if what := k.Warn(t); what != "" {
+			return []Problem{{Property: name, Message: fmt.Sprintf("%s=%s: %s", name, t, what), Warning: true}}
+		}
 	}
 	return nil
 }

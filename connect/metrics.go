@@ -119,7 +119,7 @@ func (s *samples) native(c *ConnectorReport, t *TaskReport) {
 		s.gauge("freshet_task_state", "1 for the state that the task is in.", flag(t.State == state), "state", string(state))
 	}
 	s.counter("freshet_task_attempts_total", "How often the task was opened.", t.Attempts)
-	s.counter("freshet_task_commits_total", "Units and offsets that became durable.", t.Commits)
+	s.counter("freshet_task_commits_total", "Positions and offsets that became durable.", t.Commits)
 	s.gauge("freshet_task_stalled_seconds", "How long the task makes no progress although there is something to read, 0 when it does.", t.StalledFor)
 	s.counter("freshet_watchdog_reopened_total", "How often the watchdog opened the task anew.", t.Reopened)
 	s.counter("invariant_violations_total", "Rules of the engine that were found broken. Anything but 0 is a bug.", t.Violations)

@@ -41,7 +41,7 @@ type TaskReport struct {
 	Attempts   int64         `json:"attempts"`        // how often the task was opened
 	Reopened   int64         `json:"watchdog_reopened"`
 	Violations int64         `json:"invariant_violations"`
-	Commits    int64         `json:"commits"`           // units and offsets that became durable
+	Commits    int64         `json:"commits"`           // positions and offsets that became durable
 	Stalled    string        `json:"stalled,omitempty"` // what the watchdog says, while there is no progress
 	StalledFor float64       `json:"stalled_seconds"`
 	Source     *SourceReport `json:"source,omitempty"`

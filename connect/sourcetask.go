@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"freshet/capture"
@@ -107,20 +106,19 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger, m 
 			return nil, err
 		}
 		env.Jobs = snapshots.report
-		var notices *emitter.Notices
-		notices, env.Notify = noticesFor(v, log)
+		o, err := emitter.ParseOptions(v, c.Plugin.Source.Describe())
+		if err != nil {
+			return nil, finalError{err}
+		}
+		env.Notices = o.Notices.Wanted()
 		if t.reader, err = c.Plugin.Source.Open(ctx, env, v); err != nil {
 			return nil, withFaults(c.Name, t.faults, err)
 		}
 		opened = true
-		o, err := emitter.ParseOptions(v, c.Plugin.Source.Describe())
-		if err != nil {
-			return nil, finalError{errors.Join(err, t.reader.Close(ctx))}
-		}
 		o.Connector, o.Task, o.MarkKey, o.RunID = c.Name, task, markKey, w.runID
 		o.Key, o.Value, o.Header, o.Chain = key, value, header, chain
 		o.DrainTimeout, o.Log = w.config.DrainTimeout, log
-		o.From, o.Notices, o.Stats = from, notices, &m.stats
+		o.From, o.Stats = from, &m.stats
 		if beater, ok := t.reader.(capture.Beater); ok && v.Get("heartbeat.action.query") != "" {
 			o.Heartbeat.Beat = beater.Beat
 		}
@@ -128,36 +126,6 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger, m 
 		t.dog = &watchdog{stall: w.config.StallTimeout, observe: m.observe, counts: m.stats.Counts, watch: watching, log: log}
 		t.pipeline = emitter.NewPipeline(t.reader, t.log, o)
 		return t, nil
-	}
-}
-
-// noticesFor makes what notification.enabled.channels asks for: a queue for the pipeline, nil without the channel sink,
-// and the function that readers call, nil without any channel.
-func noticesFor(v config.Values, log *slog.Logger) (*emitter.Notices, func(capture.Notice)) {
-	var queue *emitter.Notices
-	var logs bool
-	for _, channel := range v.List("notification.enabled.channels") {
-		switch strings.ToLower(channel) {
-		case "sink":
-			queue = emitter.NewNotices()
-		case "log":
-			logs = true
-		}
-	}
-	if queue == nil && !logs {
-		return nil, nil
-	}
-	return queue, func(n capture.Notice) {
-		if logs {
-			args := []any{"aggregate", n.Aggregate, "type", n.Type}
-			for _, p := range n.Data {
-				args = append(args, p.Name, p.Value)
-			}
-			log.Info("notification", args...)
-		}
-		if queue != nil {
-			queue.Notify(n)
-		}
 	}
 }
 

@@ -61,7 +61,7 @@ type taskLog struct {
 	topic.Log
 	topics  *TopicSet
 	marked  func(position string) // told of each position that became durable; nil for sinks
-	durable atomic.Int64          // units and commits that succeeded
+	durable atomic.Int64          // positions and commits that became durable
 }
 
 var _ topic.Log = (*taskLog)(nil)
@@ -70,7 +70,7 @@ var _ topic.Log = (*taskLog)(nil)
 func (l *taskLog) Append(ctx context.Context, u topic.Unit, done func(error)) {
 	l.topics.addAll(u.Records)
 	l.Log.Append(ctx, u, func(err error) {
-		if err == nil {
+		if err == nil && u.Mark.Value != "" {
 			l.durable.Add(1)
 			if l.marked != nil {
 				l.marked(u.Mark.Value)

@@ -21,6 +21,8 @@ type scriptReader struct {
 	size    int
 	end     error // io.EOF, another error, or nil to block until ctx ends
 	next    int
+	// notices, if not nil, are those of a batch; alone says that it holds nothing else.
+	notices func(batch int) (n []change.Notice, alone bool)
 
 	mu        sync.Mutex
 	committed []change.Position
@@ -33,6 +35,13 @@ func (r *scriptReader) Next(ctx context.Context, b *change.Batch) error {
 			return ctx.Err()
 		}
 		return r.end
+	}
+	if r.notices != nil {
+		var alone bool
+		if b.Notices, alone = r.notices(r.next); alone {
+			r.next++
+			return nil
+		}
 	}
 	for i := range r.size {
 		row := b.NewRow(1)
@@ -131,6 +140,9 @@ type plainEncoder struct{ f plainFormat }
 func (plainEncoder) Head() *topic.Head { return nil }
 
 func (e plainEncoder) Append(dst []byte, b *change.Batch, v change.Value) ([]byte, bool, error) {
+	if first := b.Elems(v)[0]; first.Kind() == change.Text {
+		return append(dst, b.Bytes(first)...), true, nil
+	}
 	return strconv.AppendInt(dst, b.Elems(v)[0].Int(), 10), true, nil
 }
 

@@ -5,61 +5,47 @@ package emitter
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"sync"
-	"time"
+	"strings"
 
-	"freshet/capture"
+	"freshet/change"
+	"freshet/config"
 )
 
-// Notices takes notifications from a source and keeps them until the pipeline writes them. It is safe for concurrent use.
+// Notices says where notifications go.
 type Notices struct {
-	wake chan struct{} // holds one: there are some
-
-	mu      sync.Mutex // guards waiting
-	waiting []stampedNotice
+	Topic string // "" for none
+	Log   bool   // the log of the connector
 }
 
-// stampedNotice is a notification with its time, ms since the epoch.
-type stampedNotice struct {
-	capture.Notice
-	millis int64
-}
+// Wanted says whether they go anywhere.
+func (n Notices) Wanted() bool { return n.Topic != "" || n.Log }
 
-// NewNotices makes an empty queue.
-func NewNotices() *Notices { return &Notices{wake: make(chan struct{}, 1)} }
-
-// Notify queues a notification; see capture.Env.
-func (n *Notices) Notify(notice capture.Notice) {
-	if notice.ID == "" {
-		notice.ID = newUUID()
+// parseNotices reads notification.enabled.channels and what belongs to them.
+func parseNotices(v config.Values) (n Notices) {
+	for _, channel := range v.List("notification.enabled.channels") {
+		switch strings.ToLower(channel) {
+		case "sink":
+			n.Topic = v.Get("notification.sink.topic.name")
+		case "log":
+			n.Log = true
+		}
 	}
-	n.mu.Lock()
-	n.waiting = append(n.waiting, stampedNotice{notice, time.Now().UnixMilli()})
-	n.mu.Unlock()
-	select {
-	case n.wake <- struct{}{}:
-	default:
-	}
+	return n
 }
 
-// take returns all that wait. A nil queue has none.
-func (n *Notices) take() []stampedNotice {
-	if n == nil {
+// notify publishes a notification.
+func (r *recorder) notify(n *change.Notice) error {
+	if r.o.Notices.Log {
+		args := []any{"aggregate", n.Aggregate, "type", n.Type}
+		for _, p := range n.Data {
+			args = append(args, p.Name, p.Value)
+		}
+		r.o.Log.Info("notification", args...)
+	}
+	if r.o.Notices.Topic == "" {
 		return nil
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	out := n.waiting
-	n.waiting = nil
-	return out
-}
-
-// signal is ready when there are some; nil for a nil queue.
-func (n *Notices) signal() <-chan struct{} {
-	if n == nil {
-		return nil
-	}
-	return n.wake
+	return r.addNotice(n)
 }
 
 // newUUID is a random UUID, version 4.

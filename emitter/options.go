@@ -43,8 +43,7 @@ type Options struct {
 	TransactionTopic string // of transaction metadata; "" for none
 	Messages         *capture.MessageBlock
 	Heartbeat        Heartbeat
-	Notices          *Notices // nil where notifications go to no topic
-	NoticeTopic      string
+	Notices          Notices
 
 	DrainTimeout    time.Duration
 	BatchesInFlight int
@@ -99,7 +98,7 @@ func ParseOptions(v config.Values, d capture.Description) (Options, error) {
 		SkipUnchanged:  v.Bool("skip.messages.without.change"),
 		OnEventFailure: v.Get("event.processing.failure.handling.mode"),
 		Messages:       d.Messages,
-		NoticeTopic:    v.Get("notification.sink.topic.name"),
+		Notices:        parseNotices(v),
 	}
 	if v.Bool("provide.transaction.metadata") {
 		o.TransactionTopic = names.Transactions()

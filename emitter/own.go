@@ -107,9 +107,12 @@ func (r *recorder) addHeartbeat(now int64) error {
 }
 
 // addNotice makes a record of a notification.
-func (r *recorder) addNotice(n *stampedNotice) error {
+func (r *recorder) addNotice(n *change.Notice) error {
 	b := r.scratch()
 	key, value := b.NewRow(1), b.NewRow(len(noticeValue.Fields))
+	if n.ID == "" {
+		n.ID = newUUID()
+	}
 	id := b.Text(n.ID)
 	b.Set(key, 0, id)
 	b.Set(value, 0, id)
@@ -126,9 +129,9 @@ func (r *recorder) addNotice(n *stampedNotice) error {
 		b.Set(data, 2*i+1, b.Text(texts[name]))
 	}
 	b.Set(value, 3, b.Run(change.Map, data))
-	b.Set(value, 4, change.IntValue(n.millis))
+	b.Set(value, 4, change.IntValue(n.Millis))
 	return r.addOwn(&transform.Record{
-		Topic: r.o.NoticeTopic, Partition: topic.AnyPartition, Data: b, KeyType: noticeKey, Key: b.Run(change.Struct, key),
+		Topic: r.o.Notices.Topic, Partition: topic.AnyPartition, Data: b, KeyType: noticeKey, Key: b.Run(change.Struct, key),
 		ValueType: noticeValue, Value: b.Run(change.Struct, value),
 	})
 }

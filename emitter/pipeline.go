@@ -122,8 +122,7 @@ func (p *Pipeline) read(ctx context.Context, ring <-chan *frame, out chan<- *fra
 	}
 }
 
-// encode makes units of batches and appends them, in order. Between batches it writes what waits for none: notices, and
-// heartbeats of an idle source.
+// encode makes units of batches and appends them, in order. Between batches it writes the heartbeats of an idle source.
 func (p *Pipeline) encode(ctx context.Context, rec *recorder, in <-chan *frame, written chan<- *frame) error {
 	var open sync.WaitGroup
 	defer func() {
@@ -139,7 +138,6 @@ func (p *Pipeline) encode(ctx context.Context, rec *recorder, in <-chan *frame, 
 				f = batch
 			}
 		case <-p.pulse.idle():
-		case <-p.o.Notices.signal():
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -166,7 +164,7 @@ func (p *Pipeline) append(ctx context.Context, f *frame, open *sync.WaitGroup, w
 		return context.Cause(ctx)
 	}
 	unit := topic.Unit{Records: f.records}
-	if !f.extra {
+	if f.mark != "" {
 		unit.Mark = topic.Mark{Key: p.o.MarkKey, Value: f.mark}
 	}
 	failpoint.Hit("emitter.append")
@@ -185,11 +183,15 @@ func (p *Pipeline) append(ctx context.Context, f *frame, open *sync.WaitGroup, w
 func (p *Pipeline) encodeBatch(rec *recorder, f *frame) error {
 	rec.arena, rec.out = f.arena[:0], f.records[:0]
 	now := p.o.Now().UnixNano()
+	notices := f.batch.Notices
 	for i := range f.batch.Changes {
+		var err error
+		if notices, err = addNotices(rec, notices, i); err != nil {
+			return err
+		}
 		c := &f.batch.Changes[i]
 		arena, out := len(rec.arena), len(rec.out)
-		err := rec.add(&f.batch, c, now)
-		if err == nil {
+		if err = rec.add(&f.batch, c, now); err == nil {
 			continue
 		}
 		rec.arena, rec.out = rec.arena[:arena], rec.out[:out]
@@ -203,29 +205,31 @@ func (p *Pipeline) encodeBatch(rec *recorder, f *frame) error {
 		}
 		p.o.Log.Log(context.Background(), level, "event left out", "table", c.Subject(), "op", string(c.Op), "cause", err)
 	}
-	if err := p.addOwn(rec, f, now); err != nil {
+	if _, err := addNotices(rec, notices, len(f.batch.Changes)); err != nil {
 		return err
 	}
-	f.arena, f.records = rec.arena, rec.out
-	f.mark = rec.mark(f.batch.End)
+	if p.pulse.beats(&f.batch) {
+		if err := rec.addHeartbeat(now); err != nil {
+			return fmt.Errorf("write a heartbeat: %w", err)
+		}
+	}
+	f.arena, f.records, f.mark = rec.arena, rec.out, ""
+	if f.batch.End != "" {
+		f.mark = rec.mark(f.batch.End)
+	}
 	p.stats.bytes.Add(int64(len(rec.arena)))
 	return nil
 }
 
-// addOwn adds notices and a heartbeat to the records of a frame, where they are due.
-func (p *Pipeline) addOwn(rec *recorder, f *frame, now int64) error {
-	for _, n := range p.o.Notices.take() {
-		if err := rec.addNotice(&n); err != nil {
-			return fmt.Errorf("write notification %q: %w", n.Type, err)
+// addNotices adds the notices that come before change i, and returns the others.
+func addNotices(rec *recorder, notices []change.Notice, i int) ([]change.Notice, error) {
+	for len(notices) > 0 && notices[0].Before <= i {
+		if err := rec.notify(&notices[0]); err != nil {
+			return nil, fmt.Errorf("write notification %q: %w", notices[0].Type, err)
 		}
+		notices = notices[1:]
 	}
-	if !p.pulse.beats(&f.batch) {
-		return nil
-	}
-	if err := rec.addHeartbeat(now); err != nil {
-		return fmt.Errorf("write a heartbeat: %w", err)
-	}
-	return nil
+	return notices, nil
 }
 
 // commit tells the reader what is durable, in order, and gives frames back to the ring.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,6 +120,35 @@ func TestPipelineEndsWithTheReadersError(t *testing.T) {
 	l := newFakeLog()
 	require.ErrorIs(t, emitter.NewPipeline(r, l, plainOptions()).Run(t.Context()), lost)
 	require.NoError(t, l.Close(t.Context()))
+}
+
+// Notices lie in the unit of their batch, before the record they belong before, and become durable with its position. A
+// batch of nothing else moves no position.
+func TestPipelineKeepsNoticesInTheirPlaces(t *testing.T) {
+	r := &scriptReader{table: oneColumnTable(), batches: 3, size: 2, end: io.EOF, notices: func(batch int) ([]change.Notice, bool) {
+		switch batch {
+		case 0:
+			return []change.Notice{{ID: "alone"}}, true
+		case 1:
+			return []change.Notice{{ID: "a"}, {ID: "b", Before: 1}, {ID: "c", Before: 2}, {ID: "d", Before: 2}}, false
+		}
+		return nil, false
+	}}
+	l := newFakeLog()
+	o := plainOptions()
+	o.Notices.Topic = "n"
+	require.NoError(t, emitter.NewPipeline(r, l, o).Run(t.Context()))
+	require.NoError(t, l.Close(t.Context()))
+	var got []string
+	for _, u := range l.appended() {
+		var keys []string
+		for _, rec := range u.Records {
+			keys = append(keys, rec.Topic+":"+string(rec.Key.Body))
+		}
+		got = append(got, strings.Join(keys, " ")+" @"+u.Mark.Value)
+	}
+	require.Equal(t, []string{"n:alone @", "n:a p.public.t:2 n:b p.public.t:3 n:c n:d @2", "p.public.t:4 p.public.t:5 @3"}, got)
+	require.Equal(t, []change.Position{"2", "3"}, r.positions())
 }
 
 func TestPipelineEventFailure(t *testing.T) {

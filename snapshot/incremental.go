@@ -69,9 +69,10 @@ type DemandOptions struct {
 	From, At change.Position
 	Rows     int // rows of a window; 0 is 1024
 	Signals  <-chan capture.Signal
-	File     string               // whose lines are signals, "" for none
-	Poll     time.Duration        // between two looks at it
-	Notify   func(capture.Notice) // nil for none
+	File     string          // whose lines are signals, "" for none
+	Poll     time.Duration   // between two looks at it
+	Notices  bool            // batches with notices are asked for
+	Said     []change.Notice // those to begin with
 	// Jobs, if not nil, is told of all jobs whenever one of them changes. It must not block.
 	Jobs func([]capture.SnapshotJob)
 	// First are jobs to begin with, before those of signals: what an interrupted snapshot still owes.
@@ -99,6 +100,9 @@ func OnDemand(stream capture.Reader, q Windows, o DemandOptions) (capture.Reader
 	}
 	state.Jobs = append(slices.Clone(o.First), state.Jobs...)
 	r := &onDemand{stream: stream, q: q, o: o, state: state, end: o.At, streaming: o.At != "", limit: o.Rows}
+	if o.Notices {
+		r.said = o.Said
+	}
 	for _, j := range state.Jobs {
 		r.track(j, StateQueued, "")
 	}
@@ -118,6 +122,8 @@ type onDemand struct {
 	win       *window         // open, or passed and not yet handed out; nil for none
 	limit     int             // rows of the next window: fewer after one had to be read again
 	blocking  capture.Reader  // a blocking snapshot that is being read; nil for none
+	said      []change.Notice // not yet handed out
+	at        int             // where in the batch that is being filled the next notice belongs
 
 	started bool
 	stop    context.CancelFunc // ends the goroutines that take signals; set with started
@@ -161,14 +167,23 @@ func (r *onDemand) Next(ctx context.Context, b *change.Batch) error {
 		if r.blocking != nil || r.win != nil && r.win.passed {
 			continue
 		}
+		if len(r.said) > 0 { // they wait for nothing: the stream may be idle
+			if r.attach(b); r.end != "" {
+				b.End = r.mark()
+			}
+			return nil
+		}
 		err := r.nextOfStream(ctx, b)
 		switch {
 		case err == nil:
 			if err := r.scan(ctx, b); err != nil {
 				return err
 			}
-			r.end = b.End
-			b.End = r.mark()
+			r.attach(b)
+			if b.End != "" {
+				r.end = b.End
+				b.End = r.mark()
+			}
 			return nil
 		case ctx.Err() == nil && errors.Is(err, context.Canceled): // by a signal
 		default:
@@ -235,11 +250,12 @@ func (r *onDemand) nextOfStream(ctx context.Context, b *change.Batch) error {
 
 // scan looks through a batch of the stream: for signals, and for changes of rows that a window has read.
 func (r *onDemand) scan(ctx context.Context, b *change.Batch) error {
-	if n := len(b.Changes); b.SnapshotEnd || n == 0 || b.Changes[n-1].Snapshot == change.NoSnapshot {
+	if n := len(b.Changes); b.SnapshotEnd || n == 0 && b.End != "" || n > 0 && b.Changes[n-1].Snapshot == change.NoSnapshot {
 		r.streaming = true
 	}
 	for i := range b.Changes {
 		c := &b.Changes[i]
+		r.at = i + 1 // what a signal brings about comes behind its row
 		if c.Table == nil || c.Op == change.Message {
 			continue
 		}
@@ -259,6 +275,13 @@ func (r *onDemand) scan(ctx context.Context, b *change.Batch) error {
 		r.win.passed = true
 	}
 	return nil
+}
+
+// attach puts what was said into a batch.
+func (r *onDemand) attach(b *change.Batch) {
+	b.Notices = append(b.Notices, r.said...)
+	slices.SortStableFunc(b.Notices, func(x, y change.Notice) int { return x.Before - y.Before })
+	r.said, r.at = nil, 0
 }
 
 // mark is the position of the stream with the state of jobs.
@@ -310,7 +333,9 @@ func (r *onDemand) nextOfBlocking(ctx context.Context, b *change.Batch) error {
 		r.track(j, StateCompleted, "")
 		r.o.Log.Info("blocking snapshot is complete: the stream goes on", "id", j.ID)
 	}
-	b.End = r.mark()
+	if r.end != "" {
+		b.End = r.mark()
+	}
 	return nil
 }
 

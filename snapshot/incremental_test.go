@@ -336,8 +336,8 @@ func TestIncrementalStatesAndNotices(t *testing.T) {
 	signals := make(chan capture.Signal)
 	r, err := snapshot.OnDemand(&modelStream{m: m}, &modelWindows{m: m}, snapshot.DemandOptions{
 		Name: "s", At: position(0), Rows: 2, Signals: signals,
-		Notify: func(n capture.Notice) { said = append(said, n.ID+" "+n.Type) },
-		Jobs:   func(all []capture.SnapshotJob) { jobs = all },
+		Notices: true,
+		Jobs:    func(all []capture.SnapshotJob) { jobs = all },
 	})
 	require.NoError(t, err)
 	next := func(n int) (rows int) {
@@ -345,6 +345,9 @@ func TestIncrementalStatesAndNotices(t *testing.T) {
 			var b change.Batch
 			require.NoError(t, r.Next(t.Context(), &b))
 			rows += len(b.Changes)
+			for _, n := range b.Notices {
+				said = append(said, n.ID+" "+n.Type)
+			}
 		}
 		return rows
 	}

@@ -34,6 +34,7 @@ type initial struct {
 	started  bool
 	held     filled          // read, not yet handed out: the last row of the last batch is marked; without a batch at first
 	position change.Position // that the last batch ended at
+	aborted  bool            // the notice of an error was handed out
 	over     bool            // the last batch of the snapshot was handed out
 	streamAt time.Time       // when the stream may be read, set with over
 
@@ -80,9 +81,12 @@ func (i *initial) nextOfSnapshot(ctx context.Context, b *change.Batch) error {
 			held := i.held
 			switch {
 			case !ok && i.run.err != nil:
-				return i.run.err
+				return i.failed(b)
 			case !ok:
 				i.finish(b)
+				return nil
+			case next.batch == nil:
+				b.Notices = append(b.Notices, i.run.told.notice("STARTED"))
 				return nil
 			}
 			i.held = next
@@ -110,17 +114,50 @@ func (i *initial) start(ctx context.Context) {
 	}()
 }
 
+// failed hands out the notice of an error, then the error.
+func (i *initial) failed(b *change.Batch) error {
+	if i.aborted || !i.run.o.Notices {
+		return i.run.err
+	}
+	i.aborted = true
+	b.Notices = append(b.Notices, i.run.told.notice("ABORTED"))
+	return nil
+}
+
 // handOut gives the content of a batch to the caller's, whose empty one is filled next.
 func (i *initial) handOut(from filled, to *change.Batch) {
 	i.swap(from.batch, to)
 	// I1: batches come here in the order they are handed out in, so no chunk counts as finished before its last row.
-	for _, t := range from.ended {
-		i.q.Finished(t.Chunk)
-	}
-	if i.position == "" || len(from.ended) > 0 {
+	ended := i.pass(from.marks, to)
+	if i.position == "" || ended {
 		i.moved(i.q.Position(false))
 	}
 	to.End = i.position
+}
+
+// pass takes the marks of a batch that is handed out, and says whether a chunk ended in it. Notices come where the first
+// chunk of a table begins, and where the last one that was not handed out yet ends.
+func (i *initial) pass(marks []mark, to *change.Batch) (ended bool) {
+	say := func(n change.Notice, at int) {
+		if n.Before = at; i.run.o.Notices {
+			to.Notices = append(to.Notices, n)
+		}
+	}
+	for _, m := range marks {
+		t := m.table
+		switch {
+		case m.end:
+			ended = true
+			i.q.Finished(m.Chunk)
+			if t.unhanded--; t.unhanded == 0 {
+				say(i.run.told.scanned(t.ID, t.seen(i.run)), m.at)
+			}
+		case !t.begun:
+			t.begun = true
+			say(i.run.told.reading(t.ID), m.at)
+		}
+	}
+	return ended
 }
 
 // moved notes a position inside of the snapshot.
@@ -147,11 +184,20 @@ func (i *initial) swap(from, to *change.Batch) {
 func (i *initial) finish(b *change.Batch) {
 	if i.held.batch != nil {
 		i.swap(i.held.batch, b)
-		i.held = filled{}
 		b.Changes[len(b.Changes)-1].Snapshot = change.SnapshotLast
 	}
+	i.pass(i.held.marks, b)
+	i.held = filled{}
+	for m := range i.run.spare {
+		i.run.spare[m].at = len(b.Changes)
+	}
+	i.pass(i.run.spare, b)
+	if i.run.o.Notices {
+		n := i.run.told.notice("COMPLETED")
+		n.Before = len(b.Changes)
+		b.Notices = append(b.Notices, n)
+	}
 	b.End, b.SnapshotEnd = i.q.Position(true), true
-	i.run.told.completed()
 	i.over = true
 	i.streamAt = time.Now().Add(i.streamDelay)
 	i.mu.Lock()
@@ -225,17 +271,21 @@ func (i *initial) Close(ctx context.Context) error {
 	return errors.Join(err, i.stream.Close(ctx))
 }
 
-// Idle returns a Reader without changes: Next blocks until its context ends. It is what remains of a connector that only
-// takes a snapshot.
-func Idle() capture.Reader { return idle{} }
+// Idle returns a Reader without changes: Next blocks until its context ends, once it has handed out the notices. It is
+// what remains of a connector that only takes a snapshot.
+func Idle(said ...change.Notice) capture.Reader { return &idle{said} }
 
-type idle struct{}
+type idle struct{ said []change.Notice }
 
-func (idle) Next(ctx context.Context, _ *change.Batch) error {
+func (i *idle) Next(ctx context.Context, b *change.Batch) error {
+	if len(i.said) > 0 {
+		b.Notices, i.said = i.said, nil
+		return nil
+	}
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-func (idle) Commit(context.Context, change.Position) error { return nil }
+func (*idle) Commit(context.Context, change.Position) error { return nil }
 
-func (idle) Close(context.Context) error { return nil }
+func (*idle) Close(context.Context) error { return nil }

@@ -17,9 +17,10 @@ import (
 type Job struct {
 	ID       string  `json:"id"` // of the signal
 	Blocking bool    `json:"blocking,omitempty"`
-	Parts    []*Part `json:"parts"` // still to be read, the first is at work
+	Initial  bool    `json:"initial,omitempty"` // it goes on with an initial snapshot, and is told of as one
+	Begun    bool    `json:"begun,omitempty"`   // STARTED was said
+	Parts    []*Part `json:"parts"`             // still to be read, the first is at work
 
-	begun   bool   // STARTED was said in this run
 	rows    int64  // handed out in this run
 	problem string // of a table that was left out
 	stopped string // the tables left when it was stopped, with a window still open

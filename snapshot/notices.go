@@ -5,27 +5,23 @@ package snapshot
 import (
 	"strconv"
 	"strings"
+	"time"
 
-	"freshet/capture"
+	"freshet/change"
 	"freshet/schema"
 )
 
-// Skipped tells that no snapshot is taken, where one might have been.
-func Skipped(notify func(capture.Notice), connector string) {
-	tell(notify, connector, "SKIPPED")
-}
+// The aggregates of notices.
+const (
+	aggregateInitial     = "Initial Snapshot"
+	aggregateIncremental = "Incremental Snapshot"
+)
 
-// tell publishes a notice of an initial snapshot.
-func tell(notify func(capture.Notice), connector, what string, data ...schema.Param) {
-	if notify != nil {
-		data = append([]schema.Param{{Name: "connector_name", Value: connector}}, data...)
-		notify(capture.Notice{Aggregate: "Initial Snapshot", Type: what, Data: data})
-	}
-}
+// Skipped is the notice that no snapshot is taken, where one might have been.
+func Skipped(connector string) change.Notice { return notices{connector: connector}.notice("SKIPPED") }
 
-// notices tells of one snapshot. The originals list the tables in two orders: of reading, and of a set.
+// notices words those of one snapshot. The originals list the tables in two orders: of reading, and of a set.
 type notices struct {
-	notify       func(capture.Notice)
 	connector    string
 	order, asSet string
 }
@@ -41,22 +37,22 @@ func (n *notices) tables(tables []Table) {
 	n.asSet = strings.Join(names, ",")
 }
 
-func (n *notices) started() { tell(n.notify, n.connector, "STARTED") }
-
-func (n *notices) completed() { tell(n.notify, n.connector, "COMPLETED") }
-
-func (n *notices) aborted() { tell(n.notify, n.connector, "ABORTED") }
+// notice is one of an initial snapshot, with the time of now.
+func (n notices) notice(what string, data ...schema.Param) change.Notice {
+	data = append([]schema.Param{{Name: "connector_name", Value: n.connector}}, data...)
+	return change.Notice{Aggregate: aggregateInitial, Type: what, Data: data, Millis: time.Now().UnixMilli()}
+}
 
 // reading tells that a table is begun.
-func (n *notices) reading(t schema.ID) {
-	tell(n.notify, n.connector, "IN_PROGRESS",
+func (n notices) reading(t schema.ID) change.Notice {
+	return n.notice("IN_PROGRESS",
 		schema.Param{Name: "data_collections", Value: n.asSet},
 		schema.Param{Name: "current_collection_in_progress", Value: t.String()})
 }
 
 // scanned tells that a table was read to its end.
-func (n *notices) scanned(t schema.ID, rows int64) {
-	tell(n.notify, n.connector, "TABLE_SCAN_COMPLETED",
+func (n notices) scanned(t schema.ID, rows int64) change.Notice {
+	return n.notice("TABLE_SCAN_COMPLETED",
 		schema.Param{Name: "scanned_collection", Value: t.String()},
 		schema.Param{Name: "total_rows_scanned", Value: strconv.FormatInt(rows, 10)},
 		schema.Param{Name: "status", Value: "SUCCEEDED"},

@@ -15,7 +15,7 @@ import (
 type Rows struct {
 	run     *run
 	current *change.Batch // nil until the first row
-	ended   []*task       // chunks that end with current, or ended without a row
+	marks   []mark        // in current, or in the batch that comes next
 	chunk   *task         // being read
 	any     bool          // whether the chunk had a row; on one thread, whether its table had one
 	read    int64         // rows of the chunk
@@ -62,6 +62,16 @@ func (r *Rows) begin(t *task) {
 		r.any = false
 	}
 	r.chunk, r.read, r.said = t, 0, 0
+	r.mark(false)
+}
+
+// mark notes that the chunk begins or ends at this place.
+func (r *Rows) mark(end bool) {
+	m := mark{task: r.chunk, end: end}
+	if r.current != nil {
+		m.at = len(r.current.Changes)
+	}
+	r.marks = append(r.marks, m)
 }
 
 // end marks the last row of the chunk that was begun. The first row of the snapshot stays first even where it is the only
@@ -73,7 +83,7 @@ func (r *Rows) end() {
 			c.Snapshot = change.SnapshotLastInCollection
 		}
 	}
-	r.ended = append(r.ended, r.chunk)
+	r.mark(true)
 	r.report(true)
 }
 
@@ -85,6 +95,17 @@ func (r *Rows) report(chunkDone bool) {
 	}
 	r.said += news
 	r.chunk.table.report(r.run, news, chunkDone)
+}
+
+// finish hands on what is left when no chunk comes any more.
+func (r *Rows) finish(ctx context.Context) error {
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
+	r.run.mu.Lock()
+	defer r.run.mu.Unlock()
+	r.run.spare = append(r.run.spare, r.marks...)
+	return nil
 }
 
 // flush hands the current batch on. An empty one is kept: its memory is used again.
@@ -99,8 +120,8 @@ func (r *Rows) flush(ctx context.Context) error {
 		return nil
 	}
 	select {
-	case r.run.full <- filled{r.current, r.ended}:
-		r.current, r.ended = nil, nil
+	case r.run.full <- filled{r.current, r.marks}:
+		r.current, r.marks = nil, nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -29,13 +29,22 @@ type run struct {
 	full chan filled
 	err  error // valid once full is closed
 
-	mu sync.Mutex // guards rows, left of all tables, and calls of o.Progress
+	mu    sync.Mutex // guards rows, left of all tables, calls of o.Progress, and what follows
+	spare []mark     // of chunks without rows that no batch came behind
 }
 
-// filled is a batch on its way to Next, and the chunks that are read to their end once it is handed out.
+// filled is a batch on its way to Next, with the beginnings and ends of chunks in it. Without a batch it says that the
+// snapshot has begun.
 type filled struct {
 	batch *change.Batch
-	ended []*task
+	marks []mark
+}
+
+// mark is the place in a batch where a chunk begins or ends. A chunk is read to its end once the batch is handed out.
+type mark struct {
+	*task
+	at  int // index of the next change
+	end bool
 }
 
 // tableState is a table while it is read.
@@ -45,6 +54,8 @@ type tableState struct {
 	rows      int64           // read so far
 	chunks    int             // that it was divided into
 	left      int             // those not yet read
+	begun     bool            // a row or the end of it was handed out; it belongs to the caller of Next, as does the next
+	unhanded  int             // chunks not yet handed out
 }
 
 // task is a chunk to be read.
@@ -56,7 +67,7 @@ type task struct {
 
 func newRun(q Querier, o Options) *run {
 	n := 2*o.Threads + 2 // each session fills one and has one waiting; one is held back, one is being taken
-	r := &run{q: q, o: o, told: notices{notify: o.Notify, connector: o.Connector}, free: make(chan *change.Batch, n), full: make(chan filled, o.Threads)}
+	r := &run{q: q, o: o, told: notices{connector: o.Connector}, free: make(chan *change.Batch, n), full: make(chan filled, o.Threads)}
 	for range n {
 		r.free <- &change.Batch{}
 	}
@@ -68,8 +79,14 @@ func newRun(q Querier, o Options) *run {
 func (r *run) read(ctx context.Context) {
 	defer close(r.full)
 	err := pause(ctx, r.o.Delay)
+	if err == nil && r.o.Notices {
+		select {
+		case r.full <- filled{}:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
 	if err == nil {
-		r.told.started()
 		err = r.readTables(ctx)
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -77,9 +94,7 @@ func (r *run) read(ctx context.Context) {
 	if closeErr := r.q.Close(closing); err == nil && closeErr != nil {
 		err = fmt.Errorf("end the snapshot: %w", closeErr)
 	}
-	if r.err = err; err != nil {
-		r.told.aborted()
-	}
+	r.err = err
 }
 
 func (r *run) readTables(ctx context.Context) error {
@@ -116,7 +131,7 @@ func (r *run) divide(ctx context.Context, tables []Table) ([]*task, error) {
 				return nil, fmt.Errorf("divide table %q for the snapshot: %w", t.ID, err)
 			}
 		}
-		state := &tableState{Table: t, firstMark: change.SnapshotFirstInCollection, chunks: len(chunks), left: len(chunks)}
+		state := &tableState{Table: t, firstMark: change.SnapshotFirstInCollection, chunks: len(chunks), left: len(chunks), unhanded: len(chunks)}
 		if i == 0 && (r.o.Threads == 1 || !r.o.WholeTables) {
 			state.firstMark = change.SnapshotFirst
 		}
@@ -154,16 +169,20 @@ func (r *run) readTasks(ctx context.Context, s Session, queue <-chan *task, fail
 	}
 	rows := &Rows{run: r}
 	for t := range queue {
-		if t.first {
-			r.told.reading(t.table.ID)
-		}
 		rows.begin(t)
 		if err := s.Read(ctx, t.Chunk, rows); err != nil {
 			return fmt.Errorf("snapshot of table %q: %w", t.Table.ID, err)
 		}
 		rows.end()
 	}
-	return rows.flush(ctx)
+	return rows.finish(ctx)
+}
+
+// seen is the number of rows that were read.
+func (t *tableState) seen(r *run) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return t.rows
 }
 
 // report tells Progress of more rows of the table, and of the end of a chunk.
@@ -173,9 +192,6 @@ func (t *tableState) report(r *run, rows int64, chunkDone bool) {
 	t.rows += rows
 	if chunkDone {
 		t.left--
-	}
-	if chunkDone && t.left == 0 {
-		r.told.scanned(t.ID, t.rows)
 	}
 	if r.o.Progress != nil {
 		r.o.Progress(capture.Progress{

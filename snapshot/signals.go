@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"freshet/capture"
+	"freshet/change"
 	"freshet/schema"
 )
 
@@ -178,7 +179,7 @@ func (r *onDemand) stopAll(id string) {
 			continue
 		}
 		r.remove(j)
-		r.say(capture.Notice{Type: "ABORTED"}, dataCollections(tables))
+		r.say(change.Notice{Type: "ABORTED", Aggregate: aggregateIncremental}, dataCollections(tables))
 		r.track(j, StateCancelled, "")
 	}
 }
@@ -212,16 +213,20 @@ func dataCollections(tables string) schema.Param {
 
 // notify tells what happened to a job, under the id of its signal.
 func (r *onDemand) notify(j *Job, what string, data ...schema.Param) {
-	r.say(capture.Notice{ID: j.ID, Type: what}, data...)
+	n := change.Notice{ID: j.ID, Type: what, Aggregate: aggregateIncremental}
+	if j.Initial {
+		n.ID, n.Aggregate = "", aggregateInitial
+	}
+	r.say(n, data...)
 }
 
-func (r *onDemand) say(n capture.Notice, data ...schema.Param) {
-	if r.o.Notify == nil {
+func (r *onDemand) say(n change.Notice, data ...schema.Param) {
+	if !r.o.Notices {
 		return
 	}
-	n.Aggregate = "Incremental Snapshot"
+	n.Before, n.Millis = r.at, time.Now().UnixMilli()
 	n.Data = append([]schema.Param{{Name: "connector_name", Value: r.o.Name}}, data...)
-	r.o.Notify(n)
+	r.said = append(r.said, n)
 }
 
 // track notes the state of a job for operators.
@@ -229,8 +234,11 @@ func (r *onDemand) track(j *Job, state, problem string) {
 	i := slices.IndexFunc(r.statuses, func(s capture.SnapshotJob) bool { return s.ID == j.ID && s.Finished.IsZero() })
 	if i < 0 {
 		s := capture.SnapshotJob{ID: j.ID, Type: "incremental", Created: time.Now().UTC()}
-		if j.Blocking {
+		switch {
+		case j.Blocking:
 			s.Type = "blocking"
+		case j.Initial:
+			s.Type = "initial"
 		}
 		if tables := j.tables(); tables != "" {
 			s.Tables = strings.Split(tables, ",")

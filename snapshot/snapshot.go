@@ -73,8 +73,8 @@ type Options struct {
 	Delay, StreamDelay time.Duration
 	// Progress, if not nil, is told how the tables go on. It is not called concurrently and must not block.
 	Progress func(capture.Progress)
-	// Notify, if not nil, publishes what happens to the snapshot, in the name of Connector, the topic prefix.
-	Notify    func(capture.Notice)
+	// Notices asks for batches with notices of what happens to the snapshot, in the name of Connector, the topic prefix.
+	Notices   bool
 	Connector string
 }
 

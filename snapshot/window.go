@@ -10,7 +10,6 @@ import (
 	"math"
 	"strconv"
 
-	"freshet/capture"
 	"freshet/change"
 	"freshet/internal/failpoint"
 	"freshet/schema"
@@ -32,8 +31,8 @@ type window struct {
 
 // openWindow reads the next rows of a job. A table that has none left is followed by the next one in the same window.
 func (r *onDemand) openWindow(ctx context.Context, j *Job) error {
-	if !j.begun {
-		j.begun = true
+	if !j.Begun {
+		j.Begun = true
 		r.notify(j, "STARTED", dataCollections(j.tables()))
 		r.o.Log.Info("incremental snapshot begins", "id", j.ID, "tables", j.tables())
 	}
@@ -62,7 +61,7 @@ func (r *onDemand) openWindow(ctx context.Context, j *Job) error {
 			continue
 		case piece.Rows == 0:
 			status := "SUCCEEDED"
-			if p.After == "" && p.Rows == 0 {
+			if p.After == "" && p.Rows == 0 && !j.Initial {
 				status = "EMPTY"
 			}
 			r.finishPart(j, p, status, "")
@@ -70,9 +69,7 @@ func (r *onDemand) openWindow(ctx context.Context, j *Job) error {
 		}
 		w.part, w.piece = p, piece
 		w.index()
-		r.notify(j, "IN_PROGRESS", schema.Param{Name: "current_collection_in_progress", Value: p.Table.String()},
-			schema.Param{Name: "maximum_key", Value: piece.MaxText}, schema.Param{Name: "last_processed_key", Value: piece.LastText},
-			dataCollections(j.tables()))
+		r.inProgress(j, p, piece)
 		break
 	}
 	failpoint.Hit("snapshot.window.read")
@@ -83,6 +80,18 @@ func (r *onDemand) openWindow(ctx context.Context, j *Job) error {
 	w.passed = w.Passed(&change.Batch{End: r.end}) // the stream may be there already
 	r.win = w
 	return nil
+}
+
+// inProgress tells of a piece that was read: of every one, or of the first of a table where the snapshot is an initial one.
+func (r *onDemand) inProgress(j *Job, p *Part, piece Piece) {
+	current := schema.Param{Name: "current_collection_in_progress", Value: p.Table.String()}
+	switch {
+	case !j.Initial:
+		r.notify(j, "IN_PROGRESS", current, schema.Param{Name: "maximum_key", Value: piece.MaxText},
+			schema.Param{Name: "last_processed_key", Value: piece.LastText}, dataCollections(j.tables()))
+	case p.Rows == 0:
+		r.notify(j, "IN_PROGRESS", current, dataCollections(j.tables()))
+	}
 }
 
 // finishPart takes a part off its job.
@@ -118,6 +127,7 @@ func (r *onDemand) handOut(b *change.Batch) bool {
 	seq := b.Seq
 	*b, w.rows = w.rows, *b
 	b.Seq = seq
+	r.at = len(b.Changes)
 	if p := w.part; p != nil {
 		p.After, p.Max = w.piece.Last, w.piece.Max
 		p.Rows += int64(w.piece.Rows)
@@ -131,6 +141,7 @@ func (r *onDemand) handOut(b *change.Batch) bool {
 	} else {
 		r.track(w.job, StateRunning, "")
 	}
+	r.attach(b)
 	b.End = r.mark()
 	return true
 }
@@ -140,7 +151,7 @@ func (r *onDemand) finish(j *Job) {
 	r.remove(j)
 	r.notify(j, "COMPLETED")
 	if j.stopped != "" {
-		r.say(capture.Notice{Type: "ABORTED"}, dataCollections(j.stopped))
+		r.say(change.Notice{Type: "ABORTED", Aggregate: aggregateIncremental}, dataCollections(j.stopped))
 		r.track(j, StateCancelled, "")
 		return
 	}

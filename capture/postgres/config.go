@@ -259,6 +259,16 @@ func namingStrategies() []string {
 	return out
 }
 
+// warnOfJMX warns of the channel jmx, which there is only in a Java virtual machine.
+func warnOfJMX(instead string) func(string) string {
+	return func(value string) string {
+		if slices.ContainsFunc(config.SplitList(value), func(c string) bool { return strings.EqualFold(c, "jmx") }) {
+			return "the channel jmx has no effect here; " + instead
+		}
+		return ""
+	}
+}
+
 // checkNotificationChannels refuses channels that there are not.
 func checkNotificationChannels(value string, _ config.Values) string {
 	for _, channel := range config.SplitList(value) {

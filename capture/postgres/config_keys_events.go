@@ -57,6 +57,7 @@ func eventKeys() []config.Key {
 			Display: "Enabled channels names", Width: config.WidthLong,
 			Doc:   "Channels that signals may come by: source (the signal table) and file; over REST they always may.",
 			Check: checkSignalChannels,
+			Warn:  warnOfJMX("signals come by the channels source and file, and by POST /connectors/NAME/snapshots"),
 		},
 		{
 			Name: "topic.naming.strategy", Type: config.Class, Default: "io.debezium.schema.SchemaTopicNamingStrategy", HasDefault: true, Importance: config.Medium,
@@ -69,6 +70,7 @@ func eventKeys() []config.Key {
 			Display: "Enabled notification channels names", Width: config.WidthLong,
 			Doc:   "Channels that notifications go to.",
 			Check: checkNotificationChannels,
+			Warn:  warnOfJMX("notifications go to the channels sink and log"),
 		},
 		{
 			Name: "notification.sink.topic.name", Type: config.String, Importance: config.High,

@@ -189,6 +189,19 @@ func TestIgnoredWarns(t *testing.T) {
 	require.Empty(t, problems)
 }
 
+func TestJMXWarns(t *testing.T) {
+	def := definition()
+	for _, name := range []string{"notification.enabled.channels", "signal.enabled.channels"} {
+		_, problems := def.Parse(minimal(map[string]string{name: "log, JMX", "notification.sink.topic.name": "n"}))
+		if name == "signal.enabled.channels" {
+			_, problems = def.Parse(minimal(map[string]string{name: "source,jmx"}))
+		}
+		require.Len(t, problems, 1)
+		require.Empty(t, config.Errors(problems))
+		require.Contains(t, problems[0].Message, "the channel jmx has no effect here")
+	}
+}
+
 func TestCheckReasons(t *testing.T) {
 	tests := []struct{ name, property, value, want string }{
 		{"queue of nothing", "max.queue.size", "0", "A positive queue size is required"},

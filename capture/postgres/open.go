@@ -31,8 +31,9 @@ type opening struct {
 	slot   *slotState // nil where it does not exist
 	// spooled is what the spool holds behind from.
 	spooled spooled
-	owed    *snapshot.Job // of a snapshot that goes on, nil for none
-	lost    string        // what offset.mismatch.strategy gave up, for the status; "" for nothing
+	said    []change.Notice // to begin with
+	owed    *snapshot.Job   // of a snapshot that goes on, nil for none
+	lost    string          // what offset.mismatch.strategy gave up, for the status; "" for nothing
 }
 
 // plan is what the snapshot mode makes of the stored position.
@@ -96,7 +97,9 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 	if p.snapshot {
 		stream, err = op.withSnapshot(ctx, conn, r)
 	} else {
-		snapshot.Skipped(op.env.Notify, op.o.TopicPrefix)
+		if op.owed == nil {
+			op.said = append(op.said, snapshot.Skipped(op.o.TopicPrefix))
+		}
 		err = op.withoutSnapshot(ctx)
 	}
 	if err != nil {
@@ -118,10 +121,10 @@ func (op *opening) onDemand(stream capture.Reader, r *Reader) (capture.Reader, e
 	if stream == capture.Reader(r) && from != "" {
 		at = op.from.Position()
 	}
-	q := &windows{side: side{dialer: op.conn}, types: op.types, log: op.log, recent: &r.recent, chase: r.chase, notify: op.env.Notify, clock: time.Now}
+	q := &windows{side: side{dialer: op.conn}, types: op.types, log: op.log, recent: &r.recent, chase: r.chase, notices: op.env.Notices, clock: time.Now}
 	out, err := snapshot.OnDemand(stream, q, snapshot.DemandOptions{
 		Name: op.o.TopicPrefix, From: from, At: at, Rows: op.o.ChunkRows, Signals: op.env.Signals,
-		File: op.o.SignalFile, Poll: op.o.SignalPoll, Notify: op.env.Notify, Jobs: op.env.Jobs,
+		File: op.o.SignalFile, Poll: op.o.SignalPoll, Notices: op.env.Notices, Said: op.said, Jobs: op.env.Jobs,
 		First: op.first(), Log: op.log,
 	})
 	if err != nil {
@@ -308,7 +311,9 @@ func (op *opening) withoutStream() capture.Reader {
 	take := op.o.SnapshotMode == "initial_only" || op.o.SnapshotData
 	if !take || stored && !op.from.unfinishedSnapshot() {
 		op.log.Info("nothing to do: the snapshot is done, and nothing is streamed", "snapshot.mode", op.o.SnapshotMode)
-		snapshot.Skipped(op.env.Notify, op.o.TopicPrefix)
+		if op.env.Notices {
+			return snapshot.Idle(snapshot.Skipped(op.o.TopicPrefix))
+		}
 		return snapshot.Idle()
 	}
 	return snapshot.Initial(newCopier(op.conn, op.types, snapshotState{}, op.log), nil, op.snapshotOptions())
@@ -319,7 +324,7 @@ func (op *opening) snapshotOptions() snapshot.Options {
 		Threads: op.o.SnapshotThreads, Multiplier: op.o.SnapshotMultiplier, WholeTables: op.o.LegacyThreads,
 		BatchRows: op.o.MaxBatchSize, BatchBytes: batchBytes,
 		Delay: op.o.SnapshotDelay, StreamDelay: op.o.StreamingDelay, Progress: op.env.Progress,
-		Notify: op.env.Notify, Connector: op.o.TopicPrefix,
+		Notices: op.env.Notices, Connector: op.o.TopicPrefix,
 	}
 }
 

@@ -49,7 +49,7 @@ func (op *opening) resume(ctx context.Context, conn *pgconn.PgConn) (resumed boo
 		op.log.Warn("the interrupted snapshot is taken again: its tables are not those of then, or one is read by a statement, or is large and has no key")
 		return false, nil
 	}
-	op.owed = &snapshot.Job{ID: resumedJob}
+	op.owed = &snapshot.Job{ID: resumedJob, Initial: true}
 	for _, p := range parts {
 		op.owed.Parts = append(op.owed.Parts, &snapshot.Part{Table: p.ID, Condition: p.condition, Whole: p.keyless})
 	}
@@ -60,7 +60,7 @@ func (op *opening) resume(ctx context.Context, conn *pgconn.PgConn) (resumed boo
 
 // first are the jobs that come before those of signals.
 func (op *opening) first() []*snapshot.Job {
-	if op.owed == nil || len(op.owed.Parts) == 0 {
+	if op.owed == nil {
 		return nil
 	}
 	return []*snapshot.Job{op.owed}

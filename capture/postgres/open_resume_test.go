@@ -5,12 +5,14 @@ package postgres
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"freshet/capture"
+	"freshet/snapshot"
 )
 
 // replica is what a consumer has of the tables: rows by table and key, values by column.
@@ -190,4 +192,51 @@ func TestSnapshotWhoseTablesAreOthersIsRepeated(t *testing.T) {
 	s = f.open(end)
 	require.Equal(t, "r", s.events(4)[0].op)
 	require.Contains(t, f.log.String(), "cannot go on and is taken again")
+}
+
+// A snapshot that goes on tells so, of the tables that are left and of its end, which is told with the position from which
+// nothing is read again. Its rows carry the marker of windows (ADR 13).
+func TestNoticesOfASnapshotThatGoesOn(t *testing.T) {
+	f := newFixture(t, "max.batch.size", "10")
+	f.notices = true
+	f.Exec(t, `create table a(id int primary key); insert into a select generate_series(1, 20);
+		create table b(id int primary key); insert into b select generate_series(1, 20);
+		create table c(id int primary key)`)
+	s := f.open("")
+	for !strings.Contains(string(s.end), "freshet_blocks") || !slices.Contains(s.said(), "TABLE_SCAN_COMPLETED") {
+		s.next()
+	}
+	require.NotContains(t, s.said(), "COMPLETED", "the snapshot is over, or this test proves nothing")
+	end := s.end
+	s.close()
+
+	var jobs []capture.SnapshotJob
+	f.jobs = func(all []capture.SnapshotJob) { jobs = all }
+	s = f.open(end)
+	rows := 0
+	for !slices.Contains(s.said(), "COMPLETED") {
+		events, _ := s.next()
+		for _, e := range events {
+			require.Equal(t, "incremental", e.snapshot)
+			rows++
+		}
+	}
+	require.Equal(t, 20, rows)
+	var said []string
+	for _, n := range s.notices {
+		require.Equal(t, "Initial Snapshot", n.Aggregate)
+		said = append(said, n.Type)
+	}
+	require.Equal(t, []string{"STARTED", "IN_PROGRESS", "TABLE_SCAN_COMPLETED", "TABLE_SCAN_COMPLETED", "COMPLETED"}, said)
+	require.NotContains(t, string(s.end), "freshet_")
+	require.Len(t, jobs, 1)
+	require.Equal(t, "initial", jobs[0].Type)
+	require.Equal(t, snapshot.StateCompleted, jobs[0].State)
+	end = s.end
+	s.close()
+
+	s = f.open(end)
+	events, _ := s.next()
+	require.Empty(t, events)
+	require.Equal(t, []string{"SKIPPED"}, s.said())
 }

@@ -28,11 +28,11 @@ import (
 // asked for in another way), nothing is written: the high watermark is the end of the log once the rows are read.
 type windows struct {
 	side
-	types  *Registry
-	log    *slog.Logger
-	recent *recentXIDs
-	chase  func(lsn)            // makes the stream come to a place in the log soon
-	notify func(capture.Notice) // for blocking snapshots; nil for none
+	types   *Registry
+	log     *slog.Logger
+	recent  *recentXIDs
+	chase   func(lsn) // makes the stream come to a place in the log soon
+	notices bool      // asked for, of blocking snapshots
 	// clock stamps rows, which have no place in the log of their own.
 	clock func() time.Time
 }
@@ -93,7 +93,7 @@ func (w *windows) Blocking(_ context.Context, parts []*snapshot.Part) (capture.R
 	return snapshot.Initial(newCopier(d, w.types, snapshotState{}, w.log), nil, snapshot.Options{
 		Threads: o.SnapshotThreads, Multiplier: o.SnapshotMultiplier, WholeTables: o.LegacyThreads,
 		BatchRows: o.MaxBatchSize, BatchBytes: batchBytes,
-		Notify: w.notify, Connector: o.TopicPrefix,
+		Notices: w.notices, Connector: o.TopicPrefix,
 	}), nil
 }
 

@@ -5,6 +5,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -160,4 +161,51 @@ func TestBlockingSnapshot(t *testing.T) {
 			return
 		}
 	}
+}
+
+// said are the types of the notices that have come.
+func (s *session) said() (out []string) {
+	for _, n := range s.notices {
+		out = append(out, n.Type)
+	}
+	return out
+}
+
+// The phases of snapshots come with the batches that they belong to: SKIPPED first, those of a blocking snapshot around
+// its rows, COMPLETED with the position from which it is not taken again.
+func TestNoticesOfSnapshots(t *testing.T) {
+	f := newFixture(t)
+	f.notices = true
+	f.Exec(t, `create table a(id int primary key); insert into a values (1),(2)`)
+	s := f.open("")
+	require.Len(t, s.events(2), 2)
+	require.Equal(t, []string{"STARTED", "IN_PROGRESS", "TABLE_SCAN_COMPLETED", "COMPLETED"}, s.said())
+	end := s.end
+	s.close()
+
+	f.signals = make(chan capture.Signal, 1)
+	s = f.open(end)
+	events, _ := s.next()
+	require.Empty(t, events)
+	require.Equal(t, []string{"SKIPPED"}, s.said(), "it waits for no change")
+	f.signals <- capture.Signal{ID: "b", Type: "execute-snapshot", Data: `{"data-collections":["public.a"],"type":"blocking"}`}
+	var rows int
+	for s.notices[len(s.notices)-1].Type != "COMPLETED" {
+		before := len(s.notices)
+		events, end := s.next()
+		rows += len(events)
+		if slices.Contains(s.said()[before:], "COMPLETED") {
+			require.NotContains(t, string(end), "freshet_snapshots")
+		} else if len(s.notices) > before {
+			require.Contains(t, string(end), "freshet_snapshots")
+		}
+	}
+	require.Equal(t, 2, rows)
+	require.Equal(t, []string{"SKIPPED", "STARTED", "IN_PROGRESS", "TABLE_SCAN_COMPLETED", "COMPLETED"}, s.said())
+	s.close()
+
+	s = f.open(s.end)
+	f.Exec(t, `insert into a values (9)`)
+	require.Equal(t, []string{"c a {id=9} -> {id=9}"}, s.read(1))
+	require.Equal(t, []string{"SKIPPED"}, s.said())
 }
