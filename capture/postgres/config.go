@@ -22,6 +22,7 @@ func definition() config.Def {
 		grouped("Connector", connectorKeys()),
 		grouped("Events", eventKeys()),
 		grouped("Connector", unlistedKeys()),
+		grouped("Events", reselectKeys()),
 	)
 	return config.Def{Keys: keys, Style: config.DebeziumStyle}
 }

@@ -20,8 +20,8 @@ func eventKeys() []config.Key {
 		{
 			Name: "post.processors", Type: config.String, Importance: config.Low,
 			Display: "List of change event post processors.", Width: config.WidthMedium,
-			Doc:   "Names of processors that change events before they are encoded.",
-			Later: "take the property out; where values of large columns have to be complete, set REPLICA IDENTITY FULL",
+			Doc:   "Name of a processor that changes events before they are encoded: `<name>.type` is its class.",
+			Check: checkPostProcessors,
 		},
 		{
 			Name: "tombstones.on.delete", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Medium,

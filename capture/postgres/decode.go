@@ -32,6 +32,9 @@ type decoder struct {
 	// messages is the table of logical messages; nil before the first.
 	messages *schema.Table
 
+	// rereads are rows of the batch that are to be completed before they are handed out.
+	rereads []reread
+
 	// failures counts values that could not be converted and became null.
 	failures int64
 }
@@ -217,6 +220,7 @@ func (d *decoder) row(b *change.Batch, kind byte, at lsn, c *cursor) error {
 	}
 	ch := change.Change{Table: s.relation.table, Op: operation(kind), SourceMicros: d.tx.Micros}
 	tag := c.byte()
+	before := *c
 	var old rowSlots
 	oldTag := tag
 	if tag == tupleKey || tag == tupleOld {
@@ -228,6 +232,8 @@ func (d *decoder) row(b *change.Batch, kind byte, at lsn, c *cursor) error {
 		if kind == msgUpdate {
 			tag = c.byte()
 		}
+	} else {
+		before.p = nil
 	}
 	if kind == msgDelete {
 		if tag != tupleKey && tag != tupleOld {
@@ -240,13 +246,16 @@ func (d *decoder) row(b *change.Batch, kind byte, at lsn, c *cursor) error {
 	if tag != tupleNew {
 		return malformed("tuple with tag %q", tag)
 	}
-	slots := s.relation.newSlots(b)
+	slots, tuple := s.relation.newSlots(b), *c
 	empty, err := d.tuple(b, s, c, slots, old, oldTag)
 	if err != nil || empty && kind == msgUpdate {
 		return err
 	}
 	ch.Before, ch.OldKey, ch.After, ch.Key = old.values, old.key, slots.values, slots.key
 	d.emit(b, ch, at)
+	if s.reselect != nil {
+		d.reselect(b, s, slots.values, tuple, before)
+	}
 	return nil
 }
 

@@ -97,6 +97,9 @@ func (o *options) parsePatterns(v config.Values) error {
 	if o.ColumnRules, err = parseColumnRules(v); err != nil {
 		return err
 	}
+	if o.Reselect, err = parseReselect(v); err != nil {
+		return err
+	}
 	if o.KeyRules, err = parseKeyRules(v.Get("message.key.columns")); err != nil {
 		return fmt.Errorf("property %q: %w", "message.key.columns", err)
 	}

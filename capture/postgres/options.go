@@ -32,10 +32,11 @@ type options struct {
 	signalling
 	TopicPrefix    string
 	ColumnRules    []columnRule
-	HeartbeatQuery string         // heartbeat.action.query, "" for none
-	MayPass        *regexp.Regexp // internal.custom.retriable.exception, nil for none
-	KeyRules       []keyRule      // message.key.columns
-	CollectionsMax int            // guardrail.collections.max, 0 for no limit
+	Reselect       *reselectOptions // nil where nothing is read again
+	HeartbeatQuery string           // heartbeat.action.query, "" for none
+	MayPass        *regexp.Regexp   // internal.custom.retriable.exception, nil for none
+	KeyRules       []keyRule        // message.key.columns
+	CollectionsMax int              // guardrail.collections.max, 0 for no limit
 	// CollectionsFail says whether more captured tables are refused instead of warned of.
 	CollectionsFail bool
 }

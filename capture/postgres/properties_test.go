@@ -48,7 +48,7 @@ func TestEveryPropertyIsKnown(t *testing.T) {
 func TestCustomOptionsTellTheNextStep(t *testing.T) {
 	for name, value := range map[string]string{
 		"snapshot.mode": "custom", "snapshot.mode.custom.name": "x", "snapshot.query.mode": "custom", "snapshot.query.mode.custom.name": "x",
-		"snapshot.locking.mode": "custom", "snapshot.locking.mode.custom.name": "x", "converters": "geo", "post.processors": "reselector",
+		"snapshot.locking.mode": "custom", "snapshot.locking.mode.custom.name": "x", "converters": "geo",
 	} {
 		def := definition()
 		_, problems := def.Parse(minimal(map[string]string{name: value}))

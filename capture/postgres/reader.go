@@ -15,6 +15,7 @@ import (
 
 	"freshet/capture"
 	"freshet/change"
+	"freshet/schema"
 )
 
 // Reader streams the changes of one slot. The replication connection is opened by the first Next, when a snapshot in
@@ -30,6 +31,8 @@ type Reader struct {
 
 	beating sync.Mutex // guards beats
 	beats   side       // used by Beat, and by Close after it
+	again   rereads    // used by Next, and by Close after it
+
 	// from is where to begin.
 	from  position
 	types *Registry
@@ -72,6 +75,7 @@ var (
 func newReader(o *options, log *slog.Logger, c dialer, types *Registry, from position) *Reader {
 	r := &Reader{
 		o: o, log: log, conn: c, side: side{dialer: c}, beats: side{dialer: c}, from: from, types: types,
+		again: rereads{side: side{dialer: c}, said: map[schema.ID]bool{}},
 	}
 	r.shared.renew()
 	r.guard = newGuard(r)
@@ -80,6 +84,9 @@ func newReader(o *options, log *slog.Logger, c dialer, types *Registry, from pos
 
 // Next hands over what has come. See capture.Reader.
 func (r *Reader) Next(ctx context.Context, b *change.Batch) error {
+	if len(r.again.todo) > 0 {
+		return r.resume(ctx, b)
+	}
 	if r.spooling {
 		if err := r.live(ctx); err != nil {
 			return err
@@ -92,16 +99,14 @@ func (r *Reader) Next(ctx context.Context, b *change.Batch) error {
 	}
 	select {
 	case p := <-r.shared.out:
-		r.take(b, p)
-		return nil
+		return r.take(ctx, b, p)
 	default:
 	}
 	r.asking.Store(true)
 	defer r.asking.Store(false)
 	select {
 	case p := <-r.shared.out:
-		r.take(b, p)
-		return nil
+		return r.take(ctx, b, p)
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-r.guard.failed:
@@ -110,8 +115,7 @@ func (r *Reader) Next(ctx context.Context, b *change.Batch) error {
 	}
 	select {
 	case p := <-r.shared.out:
-		r.take(b, p)
-		return nil
+		return r.take(ctx, b, p)
 	default:
 		if r.shared.err == nil {
 			return errors.New("read changes: the reader is closed")
@@ -120,8 +124,9 @@ func (r *Reader) Next(ctx context.Context, b *change.Batch) error {
 	}
 }
 
-// take swaps the contents of the two batches, so that nothing is copied, and gives the empty one back.
-func (r *Reader) take(b *change.Batch, p parcel) {
+// take swaps the contents of the two batches, so that nothing is copied, and gives the empty one back. Then it reads what
+// the batch lacks.
+func (r *Reader) take(ctx context.Context, b *change.Batch, p parcel) error {
 	*b, *p.batch = *p.batch, *b
 	b.End = p.pos.Position()
 	p.batch.Reset()
@@ -130,6 +135,7 @@ func (r *Reader) take(b *change.Batch, p parcel) {
 	r.mu.Lock()
 	r.given = b.End
 	r.mu.Unlock()
+	return r.complete(ctx, b, p.rereads)
 }
 
 // Commit lets the server release its log up to p. The stream tells it within a second. See capture.Reader.
@@ -203,7 +209,10 @@ func (r *Reader) close(ctx context.Context) error {
 	r.beating.Lock()
 	defer r.beating.Unlock()
 	errs = append(errs, r.guard.close(ctx))
-	return errors.Join(append(errs, r.side.close(ctx), r.beats.close(ctx))...)
+	if r.again.failed > 0 {
+		r.log.Warn("rows could not be read again", "rows", r.again.failed)
+	}
+	return errors.Join(append(errs, r.side.close(ctx), r.beats.close(ctx), r.again.close(ctx))...)
 }
 
 // dropOnStop drops the slot after an orderly stop. A stop after an error, or with changes that are not durable yet, keeps

@@ -17,6 +17,7 @@ type streamed struct {
 	relation *relation
 	key      []string // names of the key's columns, kept where the catalog no longer has any
 	warned   []bool   // by column: a conversion failure was logged
+	reselect *reselection
 }
 
 // lookup asks the live catalog for a table; nil if it is gone.
@@ -49,6 +50,7 @@ func (d *decoder) relation(ctx context.Context, m relationMessage) error {
 	}
 	s.key = keyOf(m, live, old)
 	s.relation = newRelation(s.id, columns, s.key, d.types, d.o)
+	s.reselect = d.o.newReselection(s.relation, s.key)
 	s.warned = make([]bool, len(columns))
 	if old != nil && old.relation != nil && reflect.DeepEqual(old.relation.table, s.relation.table) {
 		s.relation.table = old.relation.table // plans are cached by pointer

@@ -252,7 +252,7 @@ func (p *replay) entry(ctx context.Context, entry []byte) error {
 		if err := p.dec.message(ctx, p.batch, at, data); err != nil {
 			return err
 		}
-		if len(p.batch.Changes) < p.r.o.MaxBatchSize && p.batch.Size() < batchBytes {
+		if !p.batchFull() {
 			continue
 		}
 		if err := p.untilTaken(); err != nil || p.batch == nil {

@@ -72,9 +72,12 @@ type stream struct {
 
 // parcel is a batch with the position behind it.
 type parcel struct {
-	batch *change.Batch
-	pos   position
+	batch   *change.Batch
+	pos     position
+	rereads []reread // of the batch; they go with it
 }
+
+func (s *stream) parcel() parcel { return parcel{s.batch, s.dec.pos, s.dec.rereads} }
 
 // shared is what the stream's goroutine shares with the callers of its Reader.
 type shared struct {
@@ -116,7 +119,7 @@ func (s *stream) run(ctx context.Context) {
 	sh := &s.r.shared
 	err := s.loop(ctx)
 	if s.batch != nil && len(s.batch.Changes) > 0 {
-		sh.out <- parcel{s.batch, s.dec.pos} // whole changes that came before the error
+		sh.out <- s.parcel() // whole changes that came before the error
 	}
 	s.goodbye(ctx, err == nil)
 	sh.err = err
@@ -171,7 +174,7 @@ func (s *stream) unlessStopped(err error) error {
 // drain takes the messages that are here, until the batch is full.
 func (s *stream) drain(ctx context.Context) (full bool, err error) {
 	for {
-		if len(s.batch.Changes) >= s.r.o.MaxBatchSize || s.batch.Size() >= batchBytes {
+		if s.batchFull() {
 			return true, nil
 		}
 		if s.spooling != nil && s.spooling.full() {
@@ -185,6 +188,10 @@ func (s *stream) drain(ctx context.Context) (full bool, err error) {
 			return false, err
 		}
 	}
+}
+
+func (s *stream) batchFull() bool {
+	return len(s.batch.Changes) >= s.r.o.MaxBatchSize || s.batch.Size() >= batchBytes || len(s.dec.rereads) >= rereadsPerBatch
 }
 
 // message takes one message of the server.
@@ -294,7 +301,7 @@ func (s *stream) park() bool {
 			return false
 		}
 	}
-	s.r.shared.out <- parcel{s.batch, s.dec.pos} // room is certain: there is one batch
+	s.r.shared.out <- s.parcel() // room is certain: there is one batch
 	s.batch = nil
 	return true
 }
@@ -302,12 +309,13 @@ func (s *stream) park() bool {
 // given notes that Next has taken the batch.
 func (s *stream) given() {
 	s.moved = false
+	s.dec.rereads = nil
 	s.lastGiven = time.Now()
 }
 
 // untilTaken parks a full batch until Next has taken it, and keeps the connection alive meanwhile.
 func (s *stream) untilTaken() error {
-	s.r.shared.out <- parcel{s.batch, s.dec.pos}
+	s.r.shared.out <- s.parcel()
 	s.batch = nil
 	timer := time.NewTimer(tick)
 	defer timer.Stop()

@@ -35,15 +35,35 @@ func awaitVisible(ctx context.Context, conn *pgconn.PgConn, xid uint32, log *slo
 	}
 }
 
-// visible says whether a transaction, which is known to have ended in the log, has ended for new snapshots. The stream
-// tells the lower half of transaction numbers only.
+// visible says whether a transaction, which is known to have ended in the log, has ended for new snapshots.
 func visible(ctx context.Context, conn *pgconn.PgConn, xid uint32) (bool, error) {
-	rows, err := query(ctx, conn, `
-SELECT (pg_snapshot_xmax(s)::text::bigint - $1::bigint) & 4294967295 BETWEEN 1 AND 2147483647
-  AND NOT EXISTS (SELECT FROM pg_snapshot_xip(s) x WHERE x::text::bigint & 4294967295 = $1::bigint)
-FROM pg_current_snapshot() s`, strconv.FormatUint(uint64(xid), 10))
-	if err != nil {
-		return false, wrapError("look for", "transaction "+strconv.FormatUint(uint64(xid), 10), err)
+	open, err := invisible(ctx, conn, []uint32{xid})
+	return len(open) == 0, err
+}
+
+// invisible are the transactions among xids that have not ended for new snapshots. The stream tells the lower half of
+// transaction numbers only.
+func invisible(ctx context.Context, conn *pgconn.PgConn, xids []uint32) (open []uint32, err error) {
+	list := []byte{'{'}
+	for i, xid := range xids {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = strconv.AppendUint(list, uint64(xid), 10)
 	}
-	return isTrue(rows[0][0]), nil
+	rows, err := query(ctx, conn, `
+SELECT n FROM unnest($1::bigint[]) n, pg_current_snapshot() s
+WHERE (pg_snapshot_xmax(s)::text::bigint - n) & 4294967295 NOT BETWEEN 1 AND 2147483647
+  OR EXISTS (SELECT FROM pg_snapshot_xip(s) x WHERE x::text::bigint & 4294967295 = n)`, string(append(list, '}')))
+	if err != nil {
+		return nil, wrapError("look for", "transactions "+string(list[1:]), err)
+	}
+	for _, r := range rows {
+		xid, err := strconv.ParseUint(string(r[0]), 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, uint32(xid))
+	}
+	return open, nil
 }

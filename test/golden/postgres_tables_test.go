@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	needsTransform  = "of the transforms only RegexRouter and ExtractNewRecordState are served yet"
-	needsConverter  = "of the converters only JSON is served yet, for headers also the simple one"
-	needsProcessors = "post processors are not served yet"
+	needsTransform = "of the transforms only RegexRouter and ExtractNewRecordState are served yet"
+	needsConverter = "of the converters only JSON is served yet, for headers also the simple one"
 )
 
 // postgresSkipped are the recorded cases that need what is not served yet, and what that is.
@@ -39,8 +38,6 @@ var postgresSkipped = map[string]string{
 
 	"cloudevents-json": needsConverter,
 	"string-converter": needsConverter,
-
-	"reselect-columns": needsProcessors,
 }
 
 // postgresDifferent are the cases whose recording is a defect of the original, and what is right instead. Their expected
