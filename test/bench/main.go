@@ -39,8 +39,8 @@ type bench struct {
 }
 
 func main() {
-	workloads := flag.String("workloads", "W1,W2,W3,W4,W8", "which workloads to run")
-	rows := flag.Int("rows", 1_000_000, "rows of W1, W2, W4 and W8")
+	workloads := flag.String("workloads", "W1,W2,W3,W4,W6,W7,W8", "which workloads to run; W5, the large ones, takes minutes")
+	rows := flag.Int("rows", 1_000_000, "rows of W1, W2, W4 and W8; W5 has ten times as many")
 	rounds := flag.Int("rounds", 3, "rounds of each, the first thrown away where there are more than one")
 	out := flag.String("out", "", "folder for results.json and results.md")
 	profiles := flag.String("profiles", "", "folder for CPU profiles of the workers")
@@ -80,7 +80,7 @@ func run(ctx context.Context, workloads string, rows, rounds int, out, profiles,
 	all := []struct {
 		name string
 		run  func(context.Context) error
-	}{{"W1", b.stream}, {"W2", b.snapshot}, {"W3", b.latency}, {"W4", b.sink}, {"W8", b.replicate}}
+	}{{"W1", b.stream}, {"W2", b.snapshot}, {"W3", b.latency}, {"W4", b.sink}, {"W5", b.large}, {"W6", b.many}, {"W7", b.startup}, {"W8", b.replicate}}
 	for _, w := range all {
 		if !slices.Contains(strings.Split(workloads, ","), w.name) {
 			continue

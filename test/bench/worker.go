@@ -25,6 +25,8 @@ type worker struct {
 	cmd *exec.Cmd
 	url string
 	log *os.File
+	// patience is how long until waits.
+	patience time.Duration
 }
 
 // start runs a worker on a data folder and waits until it answers.
@@ -40,7 +42,7 @@ func (b *bench) start(ctx context.Context, data string, settings ...string) (*wo
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	w := &worker{cmd: exec.Command(b.binary, "standalone", file), url: "http://" + address}
+	w := &worker{cmd: exec.Command(b.binary, "standalone", file), url: "http://" + address, patience: 2 * time.Minute}
 	if b.profiles != "" {
 		w.cmd.Args = append(w.cmd.Args, "--cpu-profile", filepath.Join(b.profiles, filepath.Base(data)+".pprof"))
 	}
@@ -82,10 +84,13 @@ func (w *worker) cpu() time.Duration {
 }
 
 // peakMB is the largest resident set so far.
-func (w *worker) peakMB() float64 {
+func (w *worker) peakMB() float64 { return w.memoryMB("VmHWM:") }
+
+// memoryMB is a line of the worker's /proc status.
+func (w *worker) memoryMB(label string) float64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.cmd.Process.Pid))
 	for line := range strings.SplitSeq(string(text), "\n") {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if rest, ok := strings.CutPrefix(line, label); ok {
 			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			return kb / 1024
 		}
@@ -156,7 +161,7 @@ func (w *worker) topicReaches(ctx context.Context, topic string, n int) error {
 
 // until asks every few milliseconds, and fails with the worker's log when a task failed or it takes too long.
 func (w *worker) until(ctx context.Context, what string, done func() (bool, error)) error {
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.Now().Add(w.patience)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {
