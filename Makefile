@@ -19,7 +19,7 @@ SEEDS ?= 1000
 SEED ?= 0
 PG_VERSIONS ?= 14 15 16 17 18
 
-.PHONY: help build install test race unit lint fmt generate docs fuzz bench bench-micro bench-compare integration e2e chaos \
+.PHONY: help build install test race unit lint fmt generate docs fuzz bench bench-micro bench-compare bench-peer integration e2e chaos \
 	test-matrix test-second-version test-peer golden demo servers compose-env compose-check dockerfile-check clean
 
 help: ## list the targets
@@ -100,6 +100,10 @@ fuzz: ## each fuzz target for FUZZTIME
 
 bench: servers build ## the workloads of docs/benchmarks.md, beside the limits measured in the same run
 	go run ./test/bench
+
+bench-peer: servers ## the workloads through Debezium on Kafka Connect (Maven, a JDK) and through freshet, in turn
+	test/peer/rig/up.sh
+	go run ./test/bench -peer
 
 bench-micro: ## the benchmarks beside the code
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./... | tee bench.new

@@ -69,21 +69,25 @@ func (b *bench) latency(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range []struct {
-		what string
-		x    []float64
-	}{{"commit → readable in the topic", topic}, {"commit → committed in the target", target}} {
-		slices.Sort(r.x)
-		for _, q := range []struct {
-			name string
-			at   float64
-		}{{"p50", 0.5}, {"p99", 0.99}, {"max", 1}} {
-			b.results = append(b.results, result{Workload: "W3", What: r.what + ", " + q.name, Unit: "ms", Ours: []float64{r.x[int(q.at*float64(len(r.x)-1))]}})
-		}
-	}
+	b.quantiles("commit → readable in the topic", topic)
+	b.quantiles("commit → committed in the target", target)
 	cpu, rss, err := w.stop()
 	b.usage(float64(cpu.Microseconds())/float64(n), rss)
-	return err
+	if err != nil || b.peer == nil {
+		return err
+	}
+	return b.peerLatency(ctx)
+}
+
+// quantiles adds lines with the median, the 99th percentile and the largest of x, in ms.
+func (b *bench) quantiles(what string, x []float64) {
+	slices.Sort(x)
+	for _, q := range []struct {
+		name string
+		at   float64
+	}{{"p50", 0.5}, {"p99", 0.99}, {"max", 1}} {
+		b.results = append(b.results, result{Workload: "W3", What: what + ", " + q.name, Unit: "ms", Ours: []float64{x[int(q.at*float64(len(x)-1))]}})
+	}
 }
 
 // topicLatency writes n rows at the rate while it reads them from the topic, and returns the latencies in ms.

@@ -35,19 +35,33 @@ type bench struct {
 	// profiles is a folder for CPU profiles of the workers, "" for none.
 	profiles string
 	pg       *pgserver.Server
+	peer     *peer // nil: limits instead
 	results  []result
 }
 
+// options are the flags.
+type options struct {
+	workloads, out, profiles, binary string
+	rows, rounds                     int
+	peer                             bool
+	connect, kafka, rig              string
+}
+
 func main() {
-	workloads := flag.String("workloads", "W1,W2,W3,W4,W6,W7,W8", "which workloads to run; W5, the large ones, takes minutes")
-	rows := flag.Int("rows", 1_000_000, "rows of W1, W2, W4 and W8; W5 has ten times as many")
-	rounds := flag.Int("rounds", 3, "rounds of each, the first thrown away where there are more than one")
-	out := flag.String("out", "", "folder for results.json and results.md")
-	profiles := flag.String("profiles", "", "folder for CPU profiles of the workers")
-	binary := flag.String("binary", "", "another build to measure (default: this tree's, built as for a release)")
+	var o options
+	flag.StringVar(&o.workloads, "workloads", "", "which workloads to run (default: W1,W2,W3,W4,W6,W7,W8, beside a peer W1,W2,W3; W5, the large ones, takes minutes)")
+	flag.IntVar(&o.rows, "rows", 1_000_000, "rows of W1, W2, W4 and W8; W5 has ten times as many")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each, the first thrown away where there are more than one")
+	flag.StringVar(&o.out, "out", "", "folder for results.json and results.md")
+	flag.StringVar(&o.profiles, "profiles", "", "folder for CPU profiles of the workers")
+	flag.StringVar(&o.binary, "binary", "", "another build to measure (default: this tree's, built as for a release)")
+	flag.BoolVar(&o.peer, "peer", false, "measure Debezium on Kafka Connect beside, in the place of the limits; test/peer/rig/up.sh starts it")
+	flag.StringVar(&o.connect, "connect", "http://127.0.0.1:18083", "the Kafka Connect worker of the peer")
+	flag.StringVar(&o.kafka, "kafka", "127.0.0.1:19092", "the Kafka of the peer")
+	flag.StringVar(&o.rig, "rig", "", "the folder of the peer (default: as test/peer/rig/up.sh)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *workloads, *rows, *rounds, *out, *profiles, *binary)
+	err := run(ctx, o)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -55,17 +69,22 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, workloads string, rows, rounds int, out, profiles, binary string) error {
+func run(ctx context.Context, o options) error {
 	dir, err := os.MkdirTemp("", "freshet-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{rows: rows / 1000 * 1000, rounds: rounds, dir: dir, binary: filepath.Join(dir, "freshet"), profiles: profiles}
-	if binary != "" {
-		b.binary = binary
+	b := &bench{rows: o.rows / 1000 * 1000, rounds: o.rounds, dir: dir, binary: filepath.Join(dir, "freshet"), profiles: o.profiles}
+	if o.binary != "" {
+		b.binary = o.binary
 	} else if err := b.build(ctx); err != nil {
 		return err
+	}
+	if o.peer {
+		if b.peer, err = newPeer(o.connect, o.kafka, o.rig); err != nil {
+			return err
+		}
 	}
 	if b.pg, err = pgserver.New(ctx, pgserver.Options{
 		Password: password, Log: slog.New(slog.DiscardHandler),
@@ -77,12 +96,18 @@ func run(ctx context.Context, workloads string, rows, rounds int, out, profiles,
 		return err
 	}
 	defer b.pg.Close()
+	if o.workloads == "" {
+		o.workloads = "W1,W2,W3,W4,W6,W7,W8"
+		if o.peer {
+			o.workloads = "W1,W2,W3"
+		}
+	}
 	all := []struct {
 		name string
 		run  func(context.Context) error
 	}{{"W1", b.stream}, {"W2", b.snapshot}, {"W3", b.latency}, {"W4", b.sink}, {"W5", b.large}, {"W6", b.many}, {"W7", b.startup}, {"W8", b.replicate}}
 	for _, w := range all {
-		if !slices.Contains(strings.Split(workloads, ","), w.name) {
+		if !slices.Contains(strings.Split(o.workloads, ","), w.name) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "== %s\n", w.name)
@@ -93,7 +118,7 @@ func run(ctx context.Context, workloads string, rows, rounds int, out, profiles,
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 	}
-	return b.report(out)
+	return b.report(o.out)
 }
 
 // build compiles the binary as it is released: static, without symbols.

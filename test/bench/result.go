@@ -21,6 +21,8 @@ type result struct {
 	Limits   []float64 `json:"limits,omitempty"`
 	CPU      float64   `json:"cpu_us_per_event,omitempty"` // of the worker, last round
 	RSS      float64   `json:"peak_rss_mb,omitempty"`
+	LimitCPU float64   `json:"limit_cpu_us_per_event,omitempty"` // of the peer's processes, last round
+	LimitRSS float64   `json:"limit_peak_rss_mb,omitempty"`
 }
 
 // add measures ours and limit in turn and keeps all rounds but the first. limit may be nil.
@@ -63,7 +65,7 @@ func markdown(results []result) string {
 		limit, ratio, cpu, rss := "", "", "", ""
 		if len(r.Limits) > 0 {
 			_, m, _ := spread(r.Limits)
-			limit, ratio = fmt.Sprintf("%s: %s", r.Limit, figure(m)), fmt.Sprintf("%.0f %%", 100*mid/m)
+			limit, ratio = fmt.Sprintf("%s: %s%s", r.Limit, figure(m), r.limitUsage()), fmt.Sprintf("%.0f %%", 100*mid/m)
 		}
 		if r.CPU > 0 {
 			cpu = fmt.Sprintf("%.2f µs", r.CPU)
@@ -74,6 +76,14 @@ func markdown(results []result) string {
 		fmt.Fprintf(&s, "| %s | %s | %s / %s / %s %s | %s | %s | %s | %s |\n", r.Workload, r.What, figure(lo), figure(mid), figure(hi), r.Unit, limit, ratio, cpu, rss)
 	}
 	return s.String()
+}
+
+// limitUsage is what the peer took.
+func (r *result) limitUsage() string {
+	if r.LimitRSS == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%.1f µs, %s MB)", r.LimitCPU, figure(r.LimitRSS))
 }
 
 func spread(x []float64) (lo, median, hi float64) {

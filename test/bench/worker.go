@@ -24,7 +24,7 @@ import (
 type worker struct {
 	cmd *exec.Cmd
 	url string
-	log *os.File
+	log *os.File // of the process, nil for a peer's
 	// patience is how long until waits.
 	patience time.Duration
 }
@@ -72,8 +72,10 @@ func (w *worker) stop() (cpu time.Duration, rssMB float64, err error) {
 }
 
 // cpu is the CPU time so far, in clock ticks of 10 ms.
-func (w *worker) cpu() time.Duration {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.cmd.Process.Pid))
+func (w *worker) cpu() time.Duration { return cpuOf(w.cmd.Process.Pid) }
+
+func cpuOf(pid int) time.Duration {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	if len(fields) < 13 {
 		return 0
@@ -87,8 +89,10 @@ func (w *worker) cpu() time.Duration {
 func (w *worker) peakMB() float64 { return w.memoryMB("VmHWM:") }
 
 // memoryMB is a line of the worker's /proc status.
-func (w *worker) memoryMB(label string) float64 {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.cmd.Process.Pid))
+func (w *worker) memoryMB(label string) float64 { return memoryOf(w.cmd.Process.Pid, label) }
+
+func memoryOf(pid int, label string) float64 {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.SplitSeq(string(text), "\n") {
 		if rest, ok := strings.CutPrefix(line, label); ok {
 			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
@@ -159,6 +163,14 @@ func (w *worker) topicReaches(ctx context.Context, topic string, n int) error {
 	})
 }
 
+// seeLog names the log, where there is one.
+func (w *worker) seeLog() string {
+	if w.log == nil {
+		return ""
+	}
+	return "; see " + w.log.Name()
+}
+
 // until asks every few milliseconds, and fails with the worker's log when a task failed or it takes too long.
 func (w *worker) until(ctx context.Context, what string, done func() (bool, error)) error {
 	deadline := time.Now().Add(w.patience)
@@ -170,7 +182,7 @@ func (w *worker) until(ctx context.Context, what string, done func() (bool, erro
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return errors.Join(fmt.Errorf("waited too long for %s; see %s", what, w.log.Name()), err)
+			return errors.Join(fmt.Errorf("waited too long for %s%s", what, w.seeLog()), err)
 		}
 		if n%200 == 199 {
 			if out, _ := w.call(http.MethodGet, "/connectors?expand=status", nil); bytes.Contains(out, []byte(`"FAILED"`)) {

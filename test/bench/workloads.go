@@ -17,113 +17,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-var noSchemas = map[string]string{
-	"key.converter": "org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable": "false",
-	"value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false",
-}
-
-// stream is W1: a stopped connector catches up with a million changes.
-func (b *bench) stream(ctx context.Context) error {
-	for _, v := range []struct {
-		name, what string
-		settings   map[string]string
-		updates    bool
-	}{
-		{"w1_schemas", "inserts, JSON with schemas", nil, false},
-		{"w1_plain", "inserts, JSON without schemas", noSchemas, false},
-		{"w1_full", "updates, replica identity full, JSON with schemas", nil, true},
-	} {
-		if err := b.streamVariant(ctx, v.name, v.what, v.settings, v.updates); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *bench) streamVariant(ctx context.Context, name, what string, settings map[string]string, updates bool) error {
-	c, err := b.database(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer c.Close(ctx)
-	if _, err := c.Exec(ctx, table); err != nil {
-		return err
-	}
-	if updates {
-		if _, err := c.Exec(ctx, "alter table bench.orders replica identity full"); err != nil {
-			return err
-		}
-		if err := b.fill(ctx, c, 0); err != nil {
-			return err
-		}
-	}
-	w, err := b.start(ctx, filepath.Join(b.dir, name))
-	if err != nil {
-		return err
-	}
-	cfg := b.source(name, name, map[string]string{"snapshot.mode": "no_data"})
-	maps.Copy(cfg, settings)
-	if err := w.put(name, cfg); err != nil {
-		return err
-	}
-	if err := b.slotActive(ctx, w, c, name); err != nil {
-		return err
-	}
-	topic, done := name+".bench.orders", 0
-	var cpu time.Duration
-	ours := func() (float64, error) {
-		if _, err := w.call(http.MethodPut, "/connectors/"+name+"/stop", nil); err != nil {
-			return 0, err
-		}
-		_, _ = c.Exec(ctx, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1", name+"_limit")
-		if _, err := c.Exec(ctx, "select pg_create_logical_replication_slot($1, 'pgoutput')", name+"_limit"); err != nil {
-			return 0, err
-		}
-		if err := b.changes(ctx, c, done, updates); err != nil {
-			return 0, err
-		}
-		before := w.cpu()
-		start := time.Now()
-		if _, err := w.call(http.MethodPut, "/connectors/"+name+"/resume", nil); err != nil {
-			return 0, err
-		}
-		done += b.rows
-		err := w.topicReaches(ctx, topic, done)
-		r := rate(b.rows, start)
-		cpu = w.cpu() - before
-		return r, err
-	}
-	limit := func() (float64, error) { return b.receive(ctx, c, name, name+"_limit", name) }
-	if err := b.add(result{Workload: "W1", What: what, Unit: "events/s", Limit: "pg_recvlogical"}, ours, limit); err != nil {
-		return err
-	}
-	_, rss, err := w.stop()
-	b.usage(float64(cpu.Microseconds())/float64(b.rows), rss)
-	return err
-}
-
-// changes makes a million changes, a thousand a transaction.
-func (b *bench) changes(ctx context.Context, c *pgx.Conn, done int, updates bool) error {
-	if !updates {
-		return b.fill(ctx, c, done/1000)
-	}
-	for i := range b.rows / 1000 {
-		if _, err := c.Exec(ctx, "update bench.orders set status = 'SENT', updated_at = updated_at + interval '1 s' where id between $1 and $2", i*1000+1, i*1000+1000); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// slotActive waits until the server streams from a slot. A slot is active while it is being created, too.
-func (b *bench) slotActive(ctx context.Context, w *worker, c *pgx.Conn, slot string) error {
-	return w.until(ctx, "slot "+slot+" to be streamed from", func() (active bool, err error) {
-		err = c.QueryRow(ctx, `select exists(select from pg_replication_slots s join pg_stat_replication r on r.pid = s.active_pid
-where s.slot_name = $1 and r.state in ('streaming', 'catchup'))`, slot).Scan(&active)
-		return active, err
-	})
-}
-
 // snapshot is W2: a snapshot of a million rows, in one table and in 32.
 func (b *bench) snapshot(ctx context.Context) error {
 	c, err := b.database(ctx, "w2")
@@ -158,7 +51,20 @@ func (b *bench) snapshot(ctx context.Context) error {
 			err := b.client(ctx, nil, "psql", "w2", "-q", "-o", "/dev/null", "-c", "copy bench.orders to stdout")
 			return rate(b.rows, start), err
 		}
-		if err := b.add(result{Workload: "W2", What: v.what, Unit: "rows/s", Limit: "COPY TO STDOUT"}, ours, limit); err != nil {
+		res := result{Workload: "W2", What: v.what, Unit: "rows/s", Limit: "COPY TO STDOUT"}
+		if b.peer == nil {
+			err = b.add(res, ours, limit)
+		}
+		for i := 0; b.peer != nil && i < len(tunings) && err == nil; i++ {
+			more := merged(tunings[i].settings, v.settings)
+			res.Limit = tunings[i].name
+			n := 0
+			err = b.measured(res, b.rows, ours, func() (float64, error) {
+				n++
+				return b.peerSnapshot(ctx, fmt.Sprintf("w2_peer%d_%d_%d", i, len(v.settings), n), more)
+			})
+		}
+		if err != nil {
 			return err
 		}
 		b.usage(float64(cpu.Microseconds())/float64(b.rows), rss)
