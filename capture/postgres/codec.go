@@ -71,6 +71,8 @@ type form struct {
 	// zero is the text of the value that a function call as default stands for. Only types with defaulted have defaults.
 	zero      string
 	defaulted bool
+	// defaults are the schema defaults of texts that as defaults are not what they are as values; nil for none.
+	defaults map[string]any
 	// nullable types are optional in NOT NULL columns, too.
 	nullable bool
 }

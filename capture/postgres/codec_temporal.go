@@ -30,6 +30,19 @@ const (
 	epochInstant = "1970-01-01 00:00:00"
 )
 
+// As defaults, infinities and the end of the day are the extremes of Java's types, or none: see form.defaults.
+var (
+	dateDefaults      = map[string]any{"infinity": int64(169560311), "-infinity": int64(-170999002)} // the low bits of them
+	isoDateDefaults   = map[string]any{"infinity": "+999999999-12-31Z", "-infinity": "-999999999-01-01Z"}
+	isoTimeDefaults   = map[string]any{endOfDay: "23:59:59.999999999Z"}
+	microsDefaults    = map[string]any{"infinity": int64(math.MinInt64 + 999_998), "-infinity": int64(math.MinInt64)}
+	isoMomentDefaults = map[string]any{"infinity": "+999999999-12-31T23:59:59.999999999Z", "-infinity": "-999999999-01-01T00:00:00Z"}
+	noDefaults        = map[string]any{"infinity": nil, "-infinity": nil}
+)
+
+// endOfDay is the time 24:00, which Java's clock does not have.
+const endOfDay = "24:00:00"
+
 // defaultDigits is the precision of temporal types that declare none.
 const defaultDigits = 6
 
@@ -53,14 +66,20 @@ func isoForm(name, fallback, zero string, u typeUse, decode decodeFunc) form {
 	return form{typ: temporalType(schema.String, name), decode: decode, fallback: fallback, unavailable: placeholderText(u.o), zero: zero, defaulted: true}
 }
 
+// with is the form with other defaults.
+func (f form) with(defaults map[string]any) form {
+	f.defaults = defaults
+	return f
+}
+
 func dateForm(u typeUse) form {
 	switch u.o.Time {
 	case "isostring":
-		return isoForm(schema.IsoDate, "1970-01-01Z", epochDate, u, decodeIsoDate)
+		return isoForm(schema.IsoDate, "1970-01-01Z", epochDate, u, decodeIsoDate).with(isoDateDefaults)
 	case "connect":
-		return numberForm(schema.Int32, schema.ConnectDate, epochDate, decodeDate)
+		return numberForm(schema.Int32, schema.ConnectDate, epochDate, decodeDate).with(dateDefaults)
 	}
-	return numberForm(schema.Int32, schema.Date, epochDate, decodeDate)
+	return numberForm(schema.Int32, schema.Date, epochDate, decodeDate).with(dateDefaults)
 }
 
 func decodeDate(_ *change.Batch, text []byte) (change.Value, error) {
@@ -100,15 +119,20 @@ func timeForm(u typeUse) form {
 	}
 	switch {
 	case mode == "isostring":
-		return isoForm(schema.IsoTime, "00:00:00Z", epochTime, u, isoTimeDecoder(step))
+		return isoForm(schema.IsoTime, "00:00:00Z", epochTime, u, isoTimeDecoder(step)).with(isoTimeDefaults)
 	case mode == "connect":
-		return numberForm(schema.Int32, schema.ConnectTime, epochTime, timeDecoder(1000, step))
+		return clockForm(schema.Int32, schema.ConnectTime, 1000, step)
 	case mode == "nanoseconds":
-		return numberForm(schema.Int64, schema.NanoTime, epochTime, timeDecoder(1_000_000_000, step))
+		return clockForm(schema.Int64, schema.NanoTime, 1_000_000_000, step)
 	case mode == "adaptive" && u.digits() <= 3:
-		return numberForm(schema.Int32, schema.Time, epochTime, timeDecoder(1000, step))
+		return clockForm(schema.Int32, schema.Time, 1000, step)
 	}
-	return numberForm(schema.Int64, schema.MicroTime, epochTime, timeDecoder(microsPerSecond, step))
+	return clockForm(schema.Int64, schema.MicroTime, microsPerSecond, step)
+}
+
+// clockForm is a time of day in so many parts of a second. The end of the day as default is the last part of it.
+func clockForm(kind schema.Kind, name string, perSecond, step int64) form {
+	return numberForm(kind, name, epochTime, timeDecoder(perSecond, step)).with(map[string]any{endOfDay: secondsPerDay*perSecond - 1})
 }
 
 // timeDecoder gives the time of day in so many parts of a second; 24:00:00 is a whole day of them.
@@ -150,15 +174,15 @@ func timestampForm(u typeUse) form {
 	mode := u.o.Time
 	switch {
 	case mode == "isostring":
-		return isoForm(schema.IsoTimestamp, "1970-01-01T00:00:00Z", epochInstant, u, decodeIsoTimestamp)
+		return isoForm(schema.IsoTimestamp, "1970-01-01T00:00:00Z", epochInstant, u, decodeIsoTimestamp).with(isoMomentDefaults)
 	case mode == "connect":
-		return numberForm(schema.Int64, schema.ConnectTimestamp, epochInstant, decodeMillis)
+		return numberForm(schema.Int64, schema.ConnectTimestamp, epochInstant, decodeMillis).with(noDefaults)
 	case mode == "nanoseconds":
-		return numberForm(schema.Int64, schema.NanoTimestamp, epochInstant, decodeNanos)
+		return numberForm(schema.Int64, schema.NanoTimestamp, epochInstant, decodeNanos).with(noDefaults)
 	case mode != "microseconds" && u.digits() <= 3:
-		return numberForm(schema.Int64, schema.Timestamp, epochInstant, decodeMillis)
+		return numberForm(schema.Int64, schema.Timestamp, epochInstant, decodeMillis).with(noDefaults)
 	}
-	return numberForm(schema.Int64, schema.MicroTimestamp, epochInstant, microsDecoder(u.saturated))
+	return numberForm(schema.Int64, schema.MicroTimestamp, epochInstant, microsDecoder(u.saturated)).with(microsDefaults)
 }
 
 func badTimestamp(text []byte) error {
@@ -245,10 +269,14 @@ func decodeZonedTime(b *change.Batch, text []byte) (change.Value, error) {
 	return clockText(b, seconds, micros), nil
 }
 
-// zonedTimestampForm is timestamptz: UTC with exactly the declared digits, the same in every time.precision.mode.
+// zonedTimestampForm is timestamptz: UTC with exactly the declared digits, the same in every time.precision.mode. Where
+// none are declared values have none, and a default has its own.
 func zonedTimestampForm(u typeUse) form {
 	digits := u.digits()
-	return isoForm(schema.ZonedTimestamp, "1970-01-01T00:00:00Z", epochInstant+"+00", u, func(b *change.Batch, text []byte) (change.Value, error) {
+	if digits == 0 {
+		digits = asNeeded
+	}
+	f := isoForm(schema.ZonedTimestamp, "1970-01-01T00:00:00Z", epochInstant+"+00", u, func(b *change.Batch, text []byte) (change.Value, error) {
 		t, ok := parseInstant(text, true)
 		switch {
 		case !ok:
@@ -260,4 +288,5 @@ func zonedTimestampForm(u typeUse) form {
 		b.Arena = appendInstant(b.Arena, t, digits)
 		return b.TextFrom(mark), nil
 	})
+	return f.with(noDefaults)
 }

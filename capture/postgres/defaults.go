@@ -17,6 +17,9 @@ var (
 	quotedLiteral = regexp.MustCompile(`'((?:[^']|'')*)'`)
 )
 
+// lineEnds are the characters that end a line in Java. The reference does not see a literal with one of them.
+const lineEnds = "\n\r\u0085\u2028\u2029"
+
 // currentDefaults are the functions that SQL calls without parentheses and that stand for a value of their type.
 var currentDefaults = map[string]bool{
 	"CURRENT_TIMESTAMP": true, "CURRENT_DATE": true, "CURRENT_TIME": true, "LOCALTIME": true, "LOCALTIMESTAMP": true,
@@ -30,6 +33,9 @@ func defaultOf(c ColumnInfo, f *form) any {
 	text, ok := defaultText(strings.TrimSpace(c.Default), f)
 	if !ok {
 		return nil
+	}
+	if special, ok := f.defaults[text]; ok {
+		return special
 	}
 	// The default goes through the decoder of the values, so that both have one encoding. A default that does not decode is
 	// an expression; it has no value to show.
@@ -54,6 +60,9 @@ func defaultText(expr string, f *form) (string, bool) {
 		return f.zero, true
 	}
 	if m := quotedLiteral.FindStringSubmatch(expr); m != nil {
+		if strings.ContainsAny(m[1], lineEnds) {
+			return "", false
+		}
 		return strings.ReplaceAll(m[1], "''", "'"), true
 	}
 	return expr, true

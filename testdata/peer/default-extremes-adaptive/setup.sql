@@ -1,0 +1,3 @@
+create table zz_mark (id int primary key);
+create table t (k int primary key, t time default '24:00:00', t0 time(0) default '24:00:00', d date default 'infinity', e date default '-infinity', s timestamp default 'infinity', u timestamp default '-infinity', s3 timestamp(3) default 'infinity', u3 timestamp(3) default '-infinity', z timestamptz default 'infinity', z0 timestamptz(0) default '1970-01-01 00:00:00.5+00', z3 timestamptz(3) default '1970-01-01 00:00:00.123456+00', x text default E'tab\tline\nend', y text default E'\u2028', w varchar(9) default E'tab\t', j json default E'{"a":\n1}');
+insert into t values (0, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null);
