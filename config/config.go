@@ -66,6 +66,8 @@ type Key struct {
 	Allowed []string
 	// Pattern marks a family of properties such as column.mask.with.<n>.chars; Name is then its documentation form.
 	Pattern *regexp.Regexp
+	// CheckName refuses a name of the family, as Check does a value.
+	CheckName func(name string) string
 	// Check refuses a value: it returns the reason, "" for none. Where all is needed, take only properties of it that
 	// stand on their own: they may have problems too.
 	Check func(value string, all Values) string
@@ -198,7 +200,12 @@ func (d *Def) checkKey(k *Key, v Values) []Problem {
 	if k.Pattern != nil {
 		var problems []Problem
 		for _, name := range v.Names() {
-			if k.Pattern.MatchString(name) {
+			if !k.Pattern.MatchString(name) {
+				continue
+			}
+			if reason := k.nameReason(name); reason != "" {
+				problems = append(problems, d.problem(k, name, v.raw[name], reason))
+			} else {
 				problems = append(problems, d.checkValue(k, name, v.raw[name], v)...)
 			}
 		}
@@ -222,6 +229,13 @@ func (d *Def) checkKey(k *Key, v Values) []Problem {
 		}
 	}
 	return nil
+}
+
+func (k *Key) nameReason(name string) string {
+	if k.CheckName == nil {
+		return ""
+	}
+	return k.CheckName(name)
 }
 
 // checkValue checks one given value, and puts it into its declared spelling.

@@ -33,7 +33,15 @@ func example(style config.Style) *config.Def {
 		{Name: "mode", Type: config.String, Default: "Fast", HasDefault: true, Allowed: []string{"Slow", "Fast", "odd"}, Served: []string{"Slow", "Fast"}, Later: "odd mode", Former: map[string]string{"Lazy": "Slow"}},
 		{Name: "later", Type: config.Int, Default: "0", HasDefault: true, Later: "counting"},
 		{Name: "ignored", Type: config.String, Default: "x", HasDefault: true, Ignored: "it has none"},
-		{Name: "family.<n>.chars", Type: config.Int, Pattern: regexp.MustCompile(`^family\.\d+\.chars$`)},
+		{
+			Name: "family.<n>.chars", Type: config.Int, Pattern: regexp.MustCompile(`^family\.\d+\.chars$`),
+			CheckName: func(name string) string {
+				if name == "family.0.chars" {
+					return "nothing is left of 0"
+				}
+				return ""
+			},
+		},
 		{Name: "new.name", Type: config.String, Aliases: []string{"old.name"}},
 		{Name: "pair", Type: config.String, CheckAbsent: true, Check: func(v string, all config.Values) string {
 			if v == "" && all.Has("partner") {
@@ -118,6 +126,16 @@ func TestValues(t *testing.T) {
 	require.Equal(t, int64(16), more.Int("port"))
 	require.Equal(t, int64(15), v.Int("port"))
 	require.Equal(t, " 15 ", raw["port"], "the caller's map stays as it was")
+}
+
+// A name of a family is judged before its value.
+func TestNamesOfFamilies(t *testing.T) {
+	def := example(config.DebeziumStyle)
+	_, problems := def.Parse(map[string]string{"host": "h", "family.1.chars": "x", "family.0.chars": "x", "family.2.chars": "2"})
+	require.Equal(t, []config.Problem{
+		{Property: "family.0.chars", Message: "The 'family.0.chars' value is invalid: nothing is left of 0"},
+		{Property: "family.1.chars", Message: "The 'family.1.chars' value is invalid: An integer is expected"},
+	}, problems)
 }
 
 func TestSecretNeverPrints(t *testing.T) {

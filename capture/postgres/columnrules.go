@@ -79,10 +79,8 @@ func parseColumnRules(v config.Values) ([]columnRule, error) {
 		case "datatype.propagate.source.type":
 			r.kind = rulePropagateType
 		default:
-			if m := hashName.FindStringSubmatch(name); m != nil {
-				if _, ok := digestOf(m[2]); !ok {
-					return nil, fmt.Errorf("property %q: digest %q is not known; use one such as SHA-256", name, m[2])
-				}
+			if reason := checkDigest(name) + checkLength(name); reason != "" {
+				return nil, fmt.Errorf("property %q: %s", name, reason)
 			}
 			if !r.parseName(name) {
 				continue
@@ -104,6 +102,31 @@ func parseColumnRules(v config.Values) ([]columnRule, error) {
 		return a.n - b.n
 	})
 	return rules, nil
+}
+
+// checkDigest refuses a digest in a property's name that there is not.
+func checkDigest(name string) string {
+	m := hashName.FindStringSubmatch(name)
+	if m == nil {
+		return ""
+	}
+	if _, ok := digestOf(m[2]); !ok {
+		return fmt.Sprintf("the digest %q is not known; use one such as SHA-256", m[2])
+	}
+	return ""
+}
+
+// checkLength refuses a number of characters in a property's name that nobody means.
+func checkLength(name string) string {
+	const most = 1 << 20
+	for _, family := range []*regexp.Regexp{truncateName, maskName} {
+		if m := family.FindStringSubmatch(name); m != nil {
+			if n, err := strconv.Atoi(m[1]); err != nil || n > most {
+				return fmt.Sprintf("%s characters are too many; there may be %d", m[1], most)
+			}
+		}
+	}
+	return ""
 }
 
 // parseName reads what the name of a property says.

@@ -72,10 +72,13 @@ func nonNegative(value string, _ config.Values) string {
 	return ""
 }
 
-// integerText and booleanText are second checks of the same kind: the original says it twice.
-func integerText(value string, _ config.Values) string {
-	if _, err := strconv.ParseInt(value, 10, 32); err != nil {
+// checkPort and booleanText are second checks of the same kind: the original says it twice.
+func checkPort(value string, _ config.Values) string {
+	switch n, err := strconv.ParseInt(value, 10, 32); {
+	case err != nil:
 		return "An integer is expected"
+	case n < 1 || n > 65535:
+		return "A port between 1 and 65535 is expected"
 	}
 	return ""
 }
@@ -194,6 +197,9 @@ func checkKeyColumns(value string, _ config.Values) string {
 		if rule != "" && !keyColumnsPattern.MatchString(rule) {
 			return fmt.Sprintf("%s has an invalid format (expecting '%s')", rule, keyColumnsFormat)
 		}
+	}
+	if _, err := parseKeyRules(value); err != nil {
+		return "regular expressions are expected, but " + regexpReason(value, err)
 	}
 	return ""
 }

@@ -24,7 +24,7 @@ func connectionKeys() []config.Key {
 			Name: "database.port", Type: config.Int, Default: "5432", HasDefault: true, Importance: config.High,
 			Display: "Port", Width: config.WidthShort,
 			Doc:   "Port of the PostgreSQL server.",
-			Check: integerText,
+			Check: checkPort,
 		},
 		{
 			Name: "database.user", Type: config.String, Required: true, Importance: config.High,

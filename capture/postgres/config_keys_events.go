@@ -2,11 +2,7 @@
 
 package postgres
 
-import (
-	"regexp"
-
-	"freshet/config"
-)
+import "freshet/config"
 
 // eventKeys are the properties of what becomes an event: group Events of validation answers.
 func eventKeys() []config.Key {
@@ -146,19 +142,19 @@ func eventKeys() []config.Key {
 			Name: "column.mask.hash.([^.]+).with.salt.(.+)", Type: config.String, Importance: config.Medium,
 			Display: "Mask Columns Using Hash and Salt", Width: config.WidthLong,
 			Doc:     "Columns whose text is replaced by a salted hash of it.",
-			Pattern: regexp.MustCompile(`^column\.mask\.hash\.(v2\.)?[^.]+\.with\.salt\..+$`),
+			Pattern: hashName, CheckName: checkDigest, Check: checkRegexps,
 		},
 		{
 			Name: "column.mask.with.(d+).chars", Type: config.String, Importance: config.Medium,
 			Display: "Mask Columns With n Asterisks", Width: config.WidthNone,
 			Doc:     "Columns whose text is replaced by asterisks.",
-			Pattern: regexp.MustCompile(`^column\.mask\.with\.\d+\.chars$`),
+			Pattern: maskName, CheckName: checkLength, Check: checkRegexps,
 		},
 		{
 			Name: "column.truncate.to.(d+).chars", Type: config.List, Importance: config.Medium,
 			Display: "Truncate Columns To n Characters", Width: config.WidthNone,
 			Doc:     "Columns whose text is cut.",
-			Pattern: regexp.MustCompile(`^column\.truncate\.to\.\d+\.chars$`),
+			Pattern: truncateName, CheckName: checkLength, Check: checkRegexps,
 		},
 		{
 			Name: "include.schema.comments", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium,

@@ -232,6 +232,42 @@ func TestCheckReasons(t *testing.T) {
 	}
 }
 
+// What would fail at the start is refused before, with the property's name.
+func TestNothingFailsAtTheStartOnly(t *testing.T) {
+	def := definition()
+	refused := func(name, value, want string) {
+		t.Helper()
+		raw := minimal(map[string]string{name: value})
+		_, problems := def.Parse(raw)
+		require.NotEmpty(t, config.Errors(problems), "%s=%s", name, value)
+		require.Equal(t, name, problems[0].Property)
+		require.Contains(t, problems[0].Message, want)
+	}
+	refused("column.mask.hash.SHA-257.with.salt.s", "public.t.a", `the digest "SHA-257" is not known; use one such as SHA-256`)
+	refused("column.mask.hash.v2.MD-5-6.with.salt.a.b", "public.t.a", `the digest "MD-5-6" is not known`)
+	refused("column.mask.with.1048577.chars", "public.t.a", "too many")
+	refused("column.truncate.to.99999999999999999999.chars", "public.t.a", "too many")
+	refused("message.key.columns", "public.(t:a", "regular expression")
+	refused("database.port", "65536", "A port between 1 and 65535 is expected")
+	for _, name := range []string{"column.mask.hash.md5.with.salt.s", "column.mask.hash.v2.sha3-256.with.salt.s", "column.mask.with.0.chars", "column.truncate.to.20.chars"} {
+		_, problems := def.Parse(minimal(map[string]string{name: "public.t.a"}))
+		require.Empty(t, problems)
+	}
+	for _, k := range def.Keys {
+		name := k.Name
+		switch name { // families: one of each
+		case "column.mask.hash.([^.]+).with.salt.(.+)":
+			name = "column.mask.hash.MD5.with.salt.s"
+		case "column.mask.with.(d+).chars", "column.truncate.to.(d+).chars":
+			name = strings.ReplaceAll(name, "(d+)", "5")
+		}
+		v, problems := def.Parse(minimal(map[string]string{name: "a("}))
+		if _, err := parseOptions(v); err != nil {
+			require.NotEmpty(t, config.Errors(problems), "%s fails at the start: %v", name, err)
+		}
+	}
+}
+
 func TestOptionsDefaults(t *testing.T) {
 	o := mustOptions(t, nil)
 	require.Equal(t, "pgoutput", o.PluginName)

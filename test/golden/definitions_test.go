@@ -134,6 +134,29 @@ func checkFullAnswer(t *testing.T, dir string) {
 	checkDeclarations(t, got, read("validate-full.json"))
 }
 
+// An unknown digest is refused where the configuration is given, with the property's name.
+func TestDigestIsValidated(t *testing.T) {
+	const property = "column.mask.hash.SHA-257.with.salt.s"
+	s := testdb.Postgres(t)
+	got := ask(t, s, http.MethodPut, "/connector-plugins/PostgresConnector/config/validate", map[string]string{
+		"connector.class": "PostgresConnector", "name": "x", "topic.prefix": "p", "database.hostname": s.Host, property: "public.t.v",
+	})
+	var answer struct {
+		ErrorCount int `json:"error_count"`
+		Configs    []struct {
+			Value *struct {
+				Name   string
+				Errors []string
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(got, &answer))
+	require.Equal(t, 1, answer.ErrorCount)
+	require.Equal(t, property, answer.Configs[0].Value.Name)
+	require.Len(t, answer.Configs[0].Value.Errors, 1)
+	require.Contains(t, answer.Configs[0].Value.Errors[0], `the digest "SHA-257" is not known`)
+}
+
 // TestGoldenDeclarations compares what the REST API was recorded to tell about the connector's properties.
 func TestGoldenDeclarations(t *testing.T) {
 	s := testdb.Postgres(t)
