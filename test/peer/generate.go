@@ -115,8 +115,12 @@ func generate(seed uint64) scenario {
 			m.s.config[o.name] = pick(m.r, o.values)
 		}
 	}
-	if _, ok := m.s.config["column.include.list"]; ok {
+	_, including := m.s.config["column.include.list"]
+	if including {
 		delete(m.s.config, "column.exclude.list")
+	}
+	if _, excluding := m.s.config["column.exclude.list"]; including || excluding {
+		delete(m.s.config, "message.key.columns") // the original streams key columns that are filtered as optional ones
 	}
 	for i := range 2 + m.r.IntN(2) {
 		m.newTable(i)
