@@ -133,18 +133,28 @@ type Batch struct {
 	values []Value
 }
 
+// keepBytes is the largest arena that a batch keeps.
+const keepBytes = 16 << 20
+
 // Reset empties the batch and keeps its memory, unless that has grown beyond keepBytes.
 func (b *Batch) Reset() {
-	const keepBytes = 16 << 20
 	clear(b.Changes)
 	b.Changes, b.Notices, b.values, b.Arena = b.Changes[:0], nil, b.values[:0], b.Arena[:0]
-	if cap(b.Arena) > keepBytes {
-		b.Arena = nil
-	}
+	b.DropLarge()
 	if cap(b.values) > keepBytes/16 {
 		b.values = nil
 	}
 	b.End, b.Seq, b.SnapshotEnd = "", 0, false
+}
+
+// DropLarge gives the arena back where it is a large one, and says so: its texts are gone, the rest of the batch stays. For
+// when a batch's records are made and the batch waits for them to be durable.
+func (b *Batch) DropLarge() bool {
+	if cap(b.Arena) <= keepBytes {
+		return false
+	}
+	b.Arena = nil
+	return true
 }
 
 // Size is the number of bytes of what the batch holds, for byte budgets.

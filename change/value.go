@@ -5,6 +5,7 @@ package change
 import (
 	"bytes"
 	"math"
+	"slices"
 	"unsafe"
 
 	"freshet/schema"
@@ -90,14 +91,22 @@ func (b *Batch) Text(s string) Value {
 // TextOf copies the bytes of a text into the arena.
 func (b *Batch) TextOf(p []byte) Value {
 	m := len(b.Arena)
-	b.Arena = append(b.Arena, p...)
+	b.copy(p)
 	return b.TextFrom(m)
+}
+
+// copy appends to the arena, behind a large value with room for the small ones of its row: growing for those would copy it.
+func (b *Batch) copy(p []byte) {
+	if len(p) > keepBytes/16 && cap(b.Arena)-len(b.Arena) < len(p) {
+		b.Arena = slices.Grow(b.Arena, len(p)+len(p)/16)
+	}
+	b.Arena = append(b.Arena, p...)
 }
 
 // BytesOf copies bytes into the arena.
 func (b *Batch) BytesOf(p []byte) Value {
 	m := len(b.Arena)
-	b.Arena = append(b.Arena, p...)
+	b.copy(p)
 	return b.BytesFrom(m)
 }
 

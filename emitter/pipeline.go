@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,8 +42,13 @@ type frame struct {
 	extra   bool  // holds records of no batch: it moves no position and is no part of the ring
 }
 
-// keepArena is the largest arena that a frame keeps for the next batch.
-const keepArena = 16 << 20
+const (
+	// keepArena is the largest arena that a frame keeps for the next batch.
+	keepArena = 16 << 20
+	// largeBatch is from where on nothing is read until a batch is durable. A row may have a gigabyte, and several forms of it
+	// are in memory on the way: as read, as a record, and as the log writes it.
+	largeBatch = 8 << 20
+)
 
 // NewPipeline makes a pipeline; Run starts it. It does not close the reader or the log.
 func NewPipeline(r capture.Reader, l topic.Log, o Options) *Pipeline {
@@ -98,7 +105,7 @@ func (p *Pipeline) cancelAfterDrain(drain context.Context, cancel context.Cancel
 }
 
 // read fills frames until ctx ends or the reader is at its end.
-func (p *Pipeline) read(ctx context.Context, ring <-chan *frame, out chan<- *frame) error {
+func (p *Pipeline) read(ctx context.Context, ring chan *frame, out chan<- *frame) error {
 	for seq := uint64(1); ; seq++ {
 		var f *frame
 		select {
@@ -118,8 +125,32 @@ func (p *Pipeline) read(ctx context.Context, ring <-chan *frame, out chan<- *fra
 		f.batch.Seq = seq
 		p.stats.batches.Add(1)
 		p.stats.held.Add(1)
+		large := f.batch.Size() > largeBatch
 		out <- f // never blocks: out has room for every frame
+		if large {
+			if !rest(ctx, ring) {
+				return nil
+			}
+		}
 	}
+}
+
+// rest waits until all that was read is durable. It is false where ctx has ended before.
+func rest(ctx context.Context, ring chan *frame) bool {
+	frames := make([]*frame, 0, cap(ring))
+	for range cap(ring) {
+		select {
+		case f := <-ring:
+			frames = append(frames, f)
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for _, f := range frames {
+		ring <- f
+	}
+	debug.FreeOSMemory() // what a large batch has left goes before the next one comes
+	return true
 }
 
 // encode makes units of batches and appends them, in order. Between batches it writes the heartbeats of an idle source.
@@ -182,6 +213,9 @@ func (p *Pipeline) append(ctx context.Context, f *frame, open *sync.WaitGroup, w
 // encodeBatch makes the records of a batch in the frame's arena.
 func (p *Pipeline) encodeBatch(rec *recorder, f *frame) error {
 	rec.arena, rec.out = f.arena[:0], f.records[:0]
+	if n := len(f.batch.Arena); n > largeBatch {
+		rec.arena = slices.Grow(rec.arena, n/3*4) // growing by and by leaves garbage of several times its size
+	}
 	now := p.o.Now().UnixNano()
 	notices := f.batch.Notices
 	for i := range f.batch.Changes {
@@ -218,6 +252,7 @@ func (p *Pipeline) encodeBatch(rec *recorder, f *frame) error {
 		f.mark = rec.mark(f.batch.End)
 	}
 	p.stats.bytes.Add(int64(len(rec.arena)))
+	f.batch.DropLarge()
 	return nil
 }
 

@@ -187,6 +187,7 @@ func (s *stream) drain(ctx context.Context) (full bool, err error) {
 		if err := s.message(ctx, kind, body); err != nil {
 			return false, err
 		}
+		s.wire.trim()
 	}
 }
 

@@ -82,18 +82,22 @@ func (x *wire) next() (kind byte, body []byte, ok bool, err error) {
 
 // fill reads once from the connection, after making room.
 func (x *wire) fill() error {
+	x.trim()
 	switch {
 	case x.r == x.w:
 		x.r, x.w = 0, 0
-		if len(x.buf) > wireMaxBytes {
-			x.buf = make([]byte, wireBytes)
-		}
 	case len(x.buf)-x.w < len(x.buf)/4 && x.r > 0:
 		x.w = copy(x.buf, x.buf[x.r:x.w])
 		x.r = 0
 	}
-	if x.w == len(x.buf) { // one message fills it: grow with what really comes, not with what its length says
-		x.buf = append(x.buf, make([]byte, len(x.buf))...)
+	if x.w == len(x.buf) { // one message fills it: grow with what really comes, not with what its length says alone
+		size := 2 * len(x.buf)
+		if n, err := x.length(); err == nil && n > len(x.buf) && n <= 8*len(x.buf) {
+			size = n
+		}
+		grown := make([]byte, size)
+		copy(grown, x.buf)
+		x.buf = grown
 	}
 	n, err := x.src.Read(x.buf[x.w:])
 	x.w += n
@@ -101,6 +105,13 @@ func (x *wire) fill() error {
 		return nil
 	}
 	return err
+}
+
+// trim gives a large buffer back once all of it is taken. What next has returned stays valid for whoever holds it.
+func (x *wire) trim() {
+	if x.r == x.w && len(x.buf) > wireMaxBytes {
+		x.buf, x.r, x.w = make([]byte, wireBytes), 0, 0
+	}
 }
 
 // statusUpdate is a Standby Status Update in a CopyData message.

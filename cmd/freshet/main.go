@@ -20,9 +20,16 @@ var version string
 // same. The environment variable GOGC goes before it.
 const gcPercent = 25
 
+// softLimit is where the collector begins to work harder, because rows of many megabytes are on their way: what is left of
+// one should be gone before the next. GOMEMLIMIT goes before it.
+const softLimit = 384 << 20
+
 func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softLimit)
 	}
 	os.Exit(run())
 }

@@ -44,10 +44,30 @@ func (b *Batch) Reset() {
 	}
 	// A batch of a closed Pebble is left to the garbage collector.
 	b.b, b.epoch = nil, b.db.epoch
-	if b.db.p != nil {
-		b.b = b.db.p.NewBatch(pebble.WithInitialSizeBytes(4<<10), pebble.WithMaxRetainedSizeBytes(2*MaxBatchBytes))
+	b.open(4 << 10)
+}
+
+// Reserve makes room for about n bytes in an empty batch, so that a large one does not grow in steps, each a copy.
+func (b *Batch) Reserve(n int) {
+	if n <= 2*MaxBatchBytes || !b.Empty() {
+		return
+	}
+	b.db.mu.RLock()
+	defer b.db.mu.RUnlock()
+	if b.b != nil && b.epoch == b.db.epoch {
+		b.open(n + 4<<10)
 	}
 }
+
+// open makes a batch of Pebble's.
+func (b *Batch) open(size int) {
+	if b.db.p != nil {
+		b.b = b.db.p.NewBatch(pebble.WithInitialSizeBytes(size), pebble.WithMaxRetainedSizeBytes(2*MaxBatchBytes))
+	}
+}
+
+// flushedBatch is from where on a batch does not wait in memory for being written to tables: the next one may be as large.
+const flushedBatch = 16 << 20
 
 // Empty says whether nothing was collected.
 func (b *Batch) Empty() bool { return b.n == 0 }
@@ -67,8 +87,14 @@ func (b *Batch) Commit() error {
 	if b.epoch != db.epoch {
 		return fmt.Errorf("commit to data folder %q: the batch is from before it was opened again", db.dir)
 	}
+	large := b.b.Len() > flushedBatch
 	if err := db.p.Apply(b.b, pebble.Sync); err != nil {
 		db.fence.fail("commit", err)
+	}
+	if large && db.fence.err.Load() == nil {
+		if err := db.p.Flush(); err != nil {
+			db.fence.fail("flush", err)
+		}
 	}
 	// Pebble says that it worked even where its writes were swallowed; the fence knows.
 	if e := db.fence.err.Load(); e != nil {
@@ -110,23 +136,63 @@ func (b *Batch) deleteRange(from, to []byte) {
 	}
 }
 
-// PutChunk adds a chunk of records and what is known of it. Its value is head followed by body; nothing is copied
-// twice.
-func (b *Batch) PutChunk(partition uint32, c ChunkInfo, head, body []byte) {
+// partBytes is how much of a chunk one value holds. Pebble copies a value several times over when it writes a table.
+const partBytes = 4 << 20
+
+// PutChunk adds a chunk of records and what is known of it. Its value is made of pieces; nothing is copied twice.
+func (b *Batch) PutChunk(partition uint32, c ChunkInfo, pieces ...[]byte) {
 	b.n++
 	if b.b == nil {
 		return
 	}
-	op := b.b.SetDeferred(baseKeyLen, len(head)+len(body))
-	appendBase(op.Key[:0], spaceChunk, partition, c.Base)
-	copy(op.Value[copy(op.Value, head):], body)
-	if err := op.Finish(); err != nil && b.err == nil {
-		b.err = err
+	size := 0
+	for _, p := range pieces {
+		size += len(p)
+	}
+	in := pieceReader{pieces: pieces}
+	if size <= partBytes {
+		b.putPieces(appendBase(b.key[:0], spaceChunk, partition, c.Base), &in, size)
+	} else {
+		for part, left := uint16(0), size; left > 0; part++ {
+			n := min(left, partBytes)
+			if left -= n; left == 0 {
+				part |= lastPart
+			}
+			b.putPieces(appendPart(b.key[:0], partition, c.Base, part), &in, n)
+		}
 	}
 	v := binary.AppendVarint(b.val[:0], c.MaxMillis)
 	v = binary.AppendUvarint(v, uint64(c.Count))
-	v = binary.AppendUvarint(v, uint64(len(head)+len(body)))
+	v = binary.AppendUvarint(v, uint64(size))
 	b.put(appendBase(b.key[:0], spaceInfo, partition, c.Base), v)
+}
+
+// putPieces sets a key to the next n bytes of in.
+func (b *Batch) putPieces(key []byte, in *pieceReader, n int) {
+	op := b.b.SetDeferred(len(key), n)
+	copy(op.Key, key)
+	in.read(op.Value)
+	b.key = key[:0]
+	if err := op.Finish(); err != nil && b.err == nil {
+		b.err = err
+	}
+}
+
+// pieceReader reads pieces one after another.
+type pieceReader struct {
+	pieces [][]byte
+	at     int // of the first piece
+}
+
+// read fills dst.
+func (r *pieceReader) read(dst []byte) {
+	for len(dst) > 0 {
+		n := copy(dst, r.pieces[0][r.at:])
+		dst, r.at = dst[n:], r.at+n
+		if r.at == len(r.pieces[0]) {
+			r.pieces, r.at = r.pieces[1:], 0
+		}
+	}
 }
 
 // DeleteChunks deletes the chunks of a partition that begin before offset to, and makes to its first offset.

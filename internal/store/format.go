@@ -9,8 +9,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Version is the version of the key layout that this program writes.
-const Version = 1
+// Version is the version of the key layout that this program writes. 2 added parts of chunks, and packed chunks.
+const Version = 2
 
 // formats are the versions of the layout that a program knows.
 type formats struct {
@@ -20,7 +20,9 @@ type formats struct {
 }
 
 // layout is this program's.
-var layout = formats{version: Version}
+var layout = formats{version: Version, upgrades: map[byte]func(*pebble.DB, *pebble.Batch) error{
+	1: func(*pebble.DB, *pebble.Batch) error { return nil }, // what is there stays as it is
+}}
 
 // prepare brings a newly opened folder to the version of l: it writes the version into an empty folder, upgrades an
 // older one step by step, each step in one batch with its new version, and refuses a newer one.

@@ -45,7 +45,7 @@ func TestUpgrade(t *testing.T) {
 
 	err := openWith(t, fs, layout)
 	require.ErrorIs(t, err, ErrNewer)
-	require.EqualError(t, err, `data folder "data": open: it was written by a newer freshet (format 3, this one reads 1); `+
+	require.EqualError(t, err, `data folder "data": open: it was written by a newer freshet (format 3, this one reads 2); `+
 		`use that version, or another data.dir`)
 	require.False(t, err.(*Error).Retriable())
 }

@@ -20,9 +20,10 @@ import "encoding/binary"
 //	't' topic                           a topic (JSON): partition ids, retention
 //	'w' name                            target state of a connector
 //	'x' partition base                  a chunk of records
+//	'x' partition base part             a part of a chunk that is too large for one value
 //
 // partition is the 4-byte id of a partition (never reused), base the 8-byte offset of a chunk's first record, ref the
-// 8-byte reference of a head. A change of this layout raises Version and adds an upgrade.
+// 8-byte reference of a head, part the 2-byte number of a part from 0 on, with lastPart in the last one's. A change of this layout raises Version and adds an upgrade.
 const (
 	spaceFormat    = 0x00
 	spaceConnector = 'c'
@@ -59,6 +60,24 @@ func appendBase(dst []byte, space byte, partition uint32, base int64) []byte {
 }
 
 const baseKeyLen = 1 + 4 + 8
+
+// appendPart appends the key of a part of a chunk.
+func appendPart(dst []byte, partition uint32, base int64, part uint16) []byte {
+	return binary.BigEndian.AppendUint16(appendBase(dst, spaceChunk, partition, base), part)
+}
+
+const (
+	partKeyLen = baseKeyLen + 2
+	lastPart   = 1 << 15
+)
+
+// partOf is the number of a part, with lastPart, and false for the key of a whole chunk.
+func partOf(key []byte) (uint16, bool) {
+	if len(key) != partKeyLen {
+		return 0, false
+	}
+	return binary.BigEndian.Uint16(key[baseKeyLen:]), true
+}
 
 // baseOf is the base offset in a key made by appendBase.
 func baseOf(key []byte) int64 { return int64(binary.BigEndian.Uint64(key[5:])) }

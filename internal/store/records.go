@@ -5,6 +5,7 @@ package store
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -137,17 +138,51 @@ func (db *DB) Chunks(partition uint32, offset int64, f func(base int64, value []
 		if !ok {
 			ok = it.First()
 		}
+		if _, isPart := partOf(it.Key()); ok && isPart { // the last one
+			ok = it.SeekGE(appendBase(seek[:0], spaceChunk, partition, baseOf(it.Key())))
+		}
 		for ; ok; ok = it.Next() {
-			v, err := it.ValueAndErr()
+			base := baseOf(it.Key())
+			v, err := chunkAt(it)
 			if err != nil {
 				return err
 			}
-			if more, err := f(baseOf(it.Key()), v); err != nil || !more {
+			if more, err := f(base, v); err != nil || !more {
 				return err
 			}
 		}
 		return it.Error()
 	})
+}
+
+// chunkAt is the chunk that begins at the iterator's place, which moves to its last part where it has parts.
+func chunkAt(it *pebble.Iterator) ([]byte, error) {
+	v, err := it.ValueAndErr()
+	part, parts := partOf(it.Key())
+	if err != nil || !parts {
+		return v, err
+	}
+	base, whole := baseOf(it.Key()), append([]byte{}, v...)
+	for want := uint16(0); ; want++ {
+		if part&^lastPart != want || baseOf(it.Key()) != base {
+			return nil, errValue("part of a chunk", it.Key())
+		}
+		if want > 0 {
+			if v, err = it.ValueAndErr(); err != nil {
+				return nil, err
+			}
+			whole = append(whole, v...)
+		}
+		if part&lastPart != 0 {
+			return whole, nil
+		}
+		if !it.Next() {
+			return nil, errors.Join(it.Error(), errValue("chunk", appendBase(nil, spaceChunk, 0, base)))
+		}
+		if part, parts = partOf(it.Key()); !parts {
+			return nil, errValue("part of a chunk", it.Key())
+		}
+	}
 }
 
 // ChunkInfos calls f with what is known of a partition's chunks from offset on, in order, until f says no.

@@ -118,7 +118,7 @@ func (l *Log) encode(it *item, records []topic.Record) error {
 	}
 	for _, c := range it.chunks {
 		c.pack()
-		it.size += len(c.stored())
+		it.size += c.size()
 	}
 	return nil
 }

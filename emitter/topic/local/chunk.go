@@ -58,16 +58,21 @@ type chunk struct {
 	headers []topic.Header // of the last record that has its own: most records share a few headers of some length
 	records []byte
 	packed  []byte // the records compressed, empty where they are stored as they are
+	// large is the body of a large value, which is not copied: it stands between records and after. The chunk is full then.
+	large, after []byte
 }
 
 func (c *chunk) reset() {
 	clear(c.heads)
-	*c = chunk{heads: c.heads[:0], refs: c.refs[:0], records: c.records[:0], packed: c.packed[:0]}
+	*c = chunk{heads: c.heads[:0], refs: c.refs[:0], records: c.records[:0], packed: c.packed[:0], after: c.after[:0]}
 }
+
+// size is how long what is stored behind the prefix is.
+func (c *chunk) size() int { return len(c.stored()) + len(c.large) + len(c.after) }
 
 // fits says whether the record can go into the chunk.
 func (c *chunk) fits(r *topic.Record) bool {
-	return c.count == 0 || len(c.records)+len(r.Value.Body) <= chunkBytes && len(c.heads) <= maxChunkHeads-2
+	return c.count == 0 || c.large == nil && len(c.records)+len(r.Value.Body) <= chunkBytes && len(c.heads) <= maxChunkHeads-2
 }
 
 // add encodes a record. ref gives the reference under which a head is stored.
@@ -93,12 +98,22 @@ func (c *chunk) add(r *topic.Record, millis int64, ref func(*topic.Head) (uint64
 	b := append(c.records, flags)
 	b = binary.AppendVarint(b, millis-c.first)
 	b = appendData(b, r.Key, key)
-	b = appendData(b, r.Value, value)
+	if c.count == 0 && len(r.Value.Body) > maxPacked {
+		c.large = r.Value.Body
+		b = appendSize(b, r.Value, value)
+		c.records, b = b, c.after[:0]
+	} else {
+		b = appendData(b, r.Value, value)
+	}
 	if flags&flagHeaders != 0 {
 		b = appendHeaders(b, r.Headers)
 		c.headers = r.Headers
 	}
-	c.records = b
+	if c.large != nil {
+		c.after = b
+	} else {
+		c.records = b
+	}
 	c.count++
 	c.newest = max(c.newest, millis)
 	return nil
@@ -125,13 +140,18 @@ func (c *chunk) flags(flags byte, d topic.Data, null, withHead byte, ref func(*t
 }
 
 func appendData(dst []byte, d topic.Data, head int) []byte {
-	if d.Head != nil {
-		dst = append(dst, byte(head))
-	} else if d.Body == nil {
+	if d.Head == nil && d.Body == nil {
 		return dst
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(d.Body)))
-	return append(dst, d.Body...)
+	return append(appendSize(dst, d, head), d.Body...)
+}
+
+// appendSize appends what comes before a body.
+func appendSize(dst []byte, d topic.Data, head int) []byte {
+	if d.Head != nil {
+		dst = append(dst, byte(head))
+	}
+	return binary.AppendUvarint(dst, uint64(len(d.Body)))
 }
 
 // sameHeaders compares headers, quickly where they are one slice, as those that a connector gives all its records.

@@ -5,6 +5,7 @@ package local
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,7 +22,7 @@ func chunkOf(t testing.TB, records ...topic.Record) []byte {
 	for i := range records {
 		require.NoError(t, c.add(&records[i], records[i].TimeMillis, func(h *topic.Head) (uint64, error) { return h.ID, nil }))
 	}
-	return append(c.appendPrefix(nil), c.records...)
+	return slices.Concat(c.appendPrefix(nil), c.records, c.large, c.after)
 }
 
 // packedOf is chunkOf, compressed.
@@ -222,6 +223,25 @@ func TestPackedChunk(t *testing.T) {
 		_, err := decodeAll(packed[:i], resolve)
 		require.ErrorIs(t, err, store.ErrCorrupt, "cut at %d", i)
 	}
+}
+
+// TestLargeValue stores a large value without a copy of its own, in the same form.
+func TestLargeValue(t *testing.T) {
+	head := &topic.Head{ID: 7, Bytes: []byte("h")}
+	want := topic.Record{
+		TimeMillis: 5, Key: topic.Data{Body: []byte("k")}, Value: topic.Data{Head: head, Body: make([]byte, maxPacked+1)},
+		Headers: []topic.Header{{Key: "a", Value: []byte("b")}},
+	}
+	var c chunk
+	require.NoError(t, c.add(&want, want.TimeMillis, func(h *topic.Head) (uint64, error) { return h.ID, nil }))
+	require.Same(t, &want.Value.Body[0], &c.large[0])
+	require.False(t, c.fits(&topic.Record{}))
+	value := chunkOf(t, want)
+	require.Len(t, value, len(c.appendPrefix(nil))+c.size())
+	got, err := decodeAll(value, func(uint64) (*topic.Head, error) { return head, nil })
+	require.NoError(t, err)
+	want.Offset = 100
+	require.Equal(t, []topic.Record{want}, got)
 }
 
 // TestPackAllocates pins that compressing and reading again allocate nothing, and that short chunks are left alone.

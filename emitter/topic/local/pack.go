@@ -24,7 +24,7 @@ const (
 func (c *chunk) pack() {
 	c.packed = c.packed[:0]
 	n := len(c.records)
-	if n < minPacked || n > maxPacked {
+	if n < minPacked || n > maxPacked || c.large != nil {
 		return
 	}
 	if cap(c.packed) < minlz.MaxEncodedLen(n) {

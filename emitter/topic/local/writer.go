@@ -65,15 +65,16 @@ func (w *writer) run(items []*item) {
 			items[0].done(w.reopen(items[0]))
 			n = 1
 		} else {
-			w.commit(items[:n])
+			w.commit(items[:n], size)
 		}
 		items = items[n:]
 	}
 }
 
 // commit makes items durable in one synced batch and calls their done functions in order.
-func (w *writer) commit(items []*item) {
+func (w *writer) commit(items []*item, size int) {
 	w.batch.Reset()
+	w.batch.Reserve(size)
 	w.build(items)
 	if !w.batch.Empty() {
 		failpoint.Hit("log.append.before-commit")
@@ -83,6 +84,7 @@ func (w *writer) commit(items []*item) {
 		} else {
 			failpoint.Hit("log.append.after-commit")
 		}
+		w.batch.Reset() // a large one is not kept until the next
 	}
 	w.publish(items)
 	for _, it := range items {
@@ -142,7 +144,7 @@ func (w *writer) put(it *item) {
 	for _, c := range it.chunks {
 		w.prefix = c.appendPrefix(w.prefix[:0])
 		info := store.ChunkInfo{Base: c.part.next, Count: c.count, MaxMillis: c.newest}
-		w.batch.PutChunk(c.part.id, info, w.prefix, c.stored())
+		w.batch.PutChunk(c.part.id, info, w.prefix, c.stored(), c.large, c.after)
 		c.part.next += c.count
 		it.parts = append(it.parts, c.part)
 	}
