@@ -12,6 +12,7 @@ import (
 
 	"freshet/capture"
 	"freshet/change"
+	"freshet/internal/failpoint"
 )
 
 // Initial returns a Reader that yields all rows of q, then what stream yields. stream must begin at the state that q
@@ -26,7 +27,16 @@ func Initial(q Querier, stream capture.Reader, o Options) capture.Reader {
 	if stream == nil {
 		stream = Idle()
 	}
-	return &initial{run: newRun(q, o), q: q, stream: stream, streamDelay: o.StreamDelay}
+	i := &initial{run: newRun(q, o), q: q, stream: stream, streamDelay: o.StreamDelay}
+	i.behind, _ = stream.(Failing)
+	return i
+}
+
+// Failing is a stream that may find out before it is read that it cannot go on, so that no snapshot is read in vain.
+type Failing interface {
+	// Failed is closed once it cannot; Failure then says why. It may be called by any goroutine.
+	Failed() <-chan struct{}
+	Failure() error
 }
 
 // initial is the Reader of Initial. The fields of the first group belong to the goroutine that calls Next.
@@ -41,6 +51,7 @@ type initial struct {
 	run         *run
 	q           Querier
 	stream      capture.Reader
+	behind      Failing // the stream, where it is one; else nil
 	streamDelay time.Duration
 
 	cancel context.CancelFunc // of run; set with started
@@ -75,8 +86,14 @@ func (i *initial) Next(ctx context.Context, b *change.Batch) error {
 // nextOfSnapshot hands out the batch before the one that was read last.
 func (i *initial) nextOfSnapshot(ctx context.Context, b *change.Batch) error {
 	i.start(ctx)
+	var failed <-chan struct{}
+	if i.behind != nil {
+		failed = i.behind.Failed()
+	}
 	for {
 		select {
+		case <-failed:
+			return i.behind.Failure()
 		case next, ok := <-i.run.full:
 			held := i.held
 			switch {
@@ -133,6 +150,9 @@ func (i *initial) handOut(from filled, to *change.Batch) {
 		i.moved(i.q.Position(false))
 	}
 	to.End = i.position
+	if ended {
+		failpoint.Hit("snapshot.block.finished")
+	}
 }
 
 // pass takes the marks of a batch that is handed out, and says whether a chunk ended in it. Notices come where the first
@@ -203,6 +223,7 @@ func (i *initial) finish(b *change.Batch) {
 	i.mu.Lock()
 	i.streamed = true
 	i.mu.Unlock()
+	failpoint.Hit("snapshot.completed")
 }
 
 // Commit tells the stream of positions from the end of the snapshot on (I2). Those inside of it free nothing: the changes

@@ -13,6 +13,7 @@ import (
 
 	"freshet/capture"
 	"freshet/change"
+	"freshet/internal/failpoint"
 )
 
 // closeTimeout bounds how long a session that is no longer needed may take to close.
@@ -170,10 +171,12 @@ func (r *run) readTasks(ctx context.Context, s Session, queue <-chan *task, fail
 	rows := &Rows{run: r}
 	for t := range queue {
 		rows.begin(t)
+		failpoint.Hit("snapshot.block.begun")
 		if err := s.Read(ctx, t.Chunk, rows); err != nil {
 			return fmt.Errorf("snapshot of table %q: %w", t.Table.ID, err)
 		}
 		rows.end()
+		failpoint.Hit("snapshot.block.read")
 	}
 	return rows.finish(ctx)
 }

@@ -143,6 +143,7 @@ func (r *onDemand) handOut(b *change.Batch) bool {
 	}
 	r.attach(b)
 	b.End = r.mark()
+	failpoint.Hit("snapshot.window.passed")
 	return true
 }
 

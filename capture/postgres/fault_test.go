@@ -62,7 +62,7 @@ func TestSlowCatalogKeepsTheConnection(t *testing.T) {
 	f := fixtureOn(t, db, "snapshot.mode", "no_data")
 	f.Exec(t, `create table a(id int primary key)`)
 	s := f.open("")
-	s.nothing(100 * time.Millisecond)
+	s.connect(f)
 	pid := f.walsender(t)
 	lock := sqlConn{t, f.Connect(t)}
 	lock.run(`begin; lock table pg_description in access exclusive mode`)
@@ -80,7 +80,7 @@ func TestCloseWhileTheCatalogIsSlow(t *testing.T) {
 	f := fixtureOn(t, db, "snapshot.mode", "no_data")
 	f.Exec(t, `create table a(id int primary key)`)
 	s := f.open("")
-	s.nothing(100 * time.Millisecond)
+	s.connect(f)
 	lock := sqlConn{t, f.Connect(t)}
 	lock.run(`begin; lock table pg_description in access exclusive mode`)
 	f.Exec(t, `insert into a values (1)`)
@@ -99,12 +99,11 @@ func TestCloseInMidTransactionIsQuick(t *testing.T) {
 	f.Exec(t, `create table a(id int primary key, v text)`)
 	s := f.open("")
 	f.Exec(t, `insert into a select g, repeat('x', 1000) from generate_series(1,50000) g`)
-	events, _ := s.next()
-	require.Len(t, events, 100)
+	require.Len(t, s.events(100), 100)
 	began := time.Now()
 	s.close()
 	require.Less(t, time.Since(began), 10*time.Second)
-	again, _ := f.open(s.end).next() // the slot is free soon
+	again := f.open(s.end).events(100) // the slot is free soon
 	require.Equal(t, 101, ids(again)[0])
 }
 

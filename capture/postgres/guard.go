@@ -35,10 +35,11 @@ type guard struct {
 	log  *slog.Logger
 	side side // of the goroutine, and of close after it
 
-	cancel context.CancelFunc
-	done   chan struct{} // closed when the goroutine has ended
-	failed chan struct{} // closed after err is set
-	err    error
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the goroutine has ended
+	failing sync.Once
+	failed  chan struct{} // closed after err is set
+	err     error
 
 	// What follows belongs to the goroutine.
 	lost   string         // what the status says of changes that were given up at the start, "" for none
@@ -96,8 +97,7 @@ func (g *guard) run(ctx context.Context) {
 		default:
 			g.blind = false
 			if err := g.judge(seen); err != nil {
-				g.err = err
-				close(g.failed)
+				g.fail(err)
 				return
 			}
 			g.write(ctx)
@@ -106,6 +106,14 @@ func (g *guard) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// fail fails the Reader, also while a snapshot in front of it is read. The first error counts.
+func (g *guard) fail(err error) {
+	g.failing.Do(func() {
+		g.err = err
+		close(g.failed)
+	})
 }
 
 // write writes a logical message when one is due. The decoder leaves it out, and the position moves behind it.

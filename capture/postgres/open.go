@@ -229,6 +229,9 @@ func (op *opening) gap(ctx context.Context, conn *pgconn.PgConn) (gap, err error
 	if err != nil {
 		return nil, err
 	}
+	if op.spooled.begin > op.from.start() { // the position was set by hand
+		op.spooled = spooled{}
+	}
 	gap = checkCluster(op.from, op.server, end, func(timeline int64) (string, error) { return op.conn.timelineHistory(ctx, timeline) })
 	var lost *gapError
 	switch {

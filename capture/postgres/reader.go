@@ -15,7 +15,9 @@ import (
 
 	"freshet/capture"
 	"freshet/change"
+	"freshet/internal/failpoint"
 	"freshet/schema"
+	"freshet/snapshot"
 )
 
 // Reader streams the changes of one slot. The replication connection is opened by the first Next, when a snapshot in
@@ -51,7 +53,7 @@ type Reader struct {
 
 	origin func() (position, error) // asked for from when the first Next comes; nil where from is known before
 	cancel context.CancelFunc       // of the goroutine; nil before the first Next
-	wake   func()                   // interrupts a read; set with cancel
+	wired  atomic.Pointer[wire]     // of the stream, for wake
 	shared shared
 	recent recentXIDs // whose ends the stream has brought
 	closed sync.Once
@@ -70,6 +72,7 @@ var (
 	_ capture.Lagger = (*Reader)(nil)
 
 	_ capture.Observer = (*Reader)(nil)
+	_ snapshot.Failing = (*Reader)(nil)
 )
 
 func newReader(o *options, log *slog.Logger, c dialer, types *Registry, from position) *Reader {
@@ -110,7 +113,7 @@ func (r *Reader) Next(ctx context.Context, b *change.Batch) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-r.guard.failed:
-		return r.guard.err
+		return r.Failure()
 	case <-r.shared.done:
 	}
 	select {
@@ -123,6 +126,12 @@ func (r *Reader) Next(ctx context.Context, b *change.Batch) error {
 		return r.o.pass(r.shared.err)
 	}
 }
+
+// Failed is closed once changes are gone, or the stream that spools cannot go on. See snapshot.Failing.
+func (r *Reader) Failed() <-chan struct{} { return r.guard.failed }
+
+// Failure is why.
+func (r *Reader) Failure() error { return r.o.pass(r.guard.err) }
 
 // take swaps the contents of the two batches, so that nothing is copied, and gives the empty one back. Then it reads what
 // the batch lacks.
@@ -147,6 +156,9 @@ func (r *Reader) Commit(ctx context.Context, p change.Position) error {
 	if most := r.most.Load(); most != 0 && uint64(pos.start()) > most {
 		return &capture.InvariantError{Rule: "I2", Detail: fmt.Sprintf("%s is to be confirmed, but only %s was handed out", pos.start(), lsn(most))}
 	}
+	if pos.inTransaction() {
+		failpoint.Hit("pg.transaction.durable")
+	}
 	r.shared.confirm(pos.start())
 	r.tidySpool(ctx, pos.start())
 	r.mu.Lock()
@@ -158,8 +170,14 @@ func (r *Reader) Commit(ctx context.Context, p change.Position) error {
 // chase makes the stream hand over a position as soon as it has come to a place in the log, also where the server is idle.
 func (r *Reader) chase(l lsn) {
 	r.shared.goal.Store(uint64(l))
-	if r.wake != nil {
-		r.wake()
+	r.wake()
+}
+
+// wake interrupts the stream's read, if there is one. Of two streams in a row the second looks at what the first was woken
+// for before it reads.
+func (r *Reader) wake() {
+	if w := r.wired.Load(); w != nil {
+		_ = w.conn.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
@@ -257,9 +275,22 @@ func (r *Reader) begin(ctx context.Context, prepare func(*stream)) error {
 	start := max(r.from.start(), r.spooled.end)
 	r.from.System, r.from.Timeline = r.cluster.System, r.cluster.Timeline
 	r.began.Store(uint64(start))
-	pg, w, err := r.startReplication(ctx, start)
+	s, err := r.newStream(ctx, start)
 	if err != nil {
 		return err
+	}
+	prepare(s)
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r.cancel = cancel
+	go s.run(run) // Close waits for shared.done
+	return nil
+}
+
+// newStream opens the replication connection at start.
+func (r *Reader) newStream(ctx context.Context, start lsn) (*stream, error) {
+	pg, w, err := r.startReplication(ctx, start)
+	if err != nil {
+		return nil, err
 	}
 	every := max(r.o.StatusInterval, 10*time.Millisecond)
 	silence := max(r.senderTimeout, every)
@@ -294,13 +325,9 @@ func (r *Reader) begin(ctx context.Context, prepare func(*stream)) error {
 			return r.side.do(ctx, func(conn *pgconn.PgConn) error { return r.types.Refresh(ctx, conn) })
 		})
 	}
-	prepare(s)
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r.cancel = cancel
-	r.wake = func() { _ = w.conn.SetReadDeadline(time.Unix(1, 0)) }
+	r.wired.Store(w)
 	r.streaming.Store(true)
-	go s.run(run) // Close waits for shared.done
-	return nil
+	return s, nil
 }
 
 // slotXmin reads the slot's catalog_xmin.

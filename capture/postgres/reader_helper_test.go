@@ -233,6 +233,15 @@ func (s *session) untilCommit() change.Position {
 	}
 }
 
+// connect waits until the stream is open, which the first Next does.
+func (s *session) connect(f *fixture) {
+	s.t.Helper()
+	waitFor(s.t, "a walsender", func() bool {
+		s.nothing(50 * time.Millisecond)
+		return f.Text(s.t, `select count(*) from pg_replication_slots where active and slot_name = '`+f.raw["slot.name"]+`'`) == "1"
+	})
+}
+
 // nothing wants no event for a while.
 func (s *session) nothing(d time.Duration) {
 	s.t.Helper()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"freshet/capture"
+	"freshet/internal/failpoint"
 )
 
 const (
@@ -26,15 +27,22 @@ const (
 	spoolKeep    = 4 << 20
 )
 
+// Between attempts to open the stream of a spool again. The last of these waits goes on.
+var spoolWaits = []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second}
+
 // spoolMark is what is durable in a spool, the mark of its entries. Version is 1.
 type spoolMark struct {
 	Version  int    `json:"v"`
 	Database string `json:"database"`
-	LSN      lsn    `json:"lsn"` // every transaction that commits before it is in the spool, if it was to be streamed
+	// Every transaction that commits from Begin on and before LSN is in the spool, if it was to be streamed. Begin is 0 where
+	// an earlier version wrote it.
+	Begin lsn `json:"begin,omitempty"`
+	LSN   lsn `json:"lsn"`
 }
 
 // spooled is what was found in a spool, or put there.
 type spooled struct {
+	begin   lsn   // of the mark; 0 is unknown
 	end     lsn   // of the mark; 0 for an empty spool
 	entries int64 // behind the mark there may be the first part of a transaction
 }
@@ -56,7 +64,7 @@ func loadSpool(ctx context.Context, s *capture.Spool, database string) (spooled,
 	if m.Database != database {
 		return spooled{}, nil
 	}
-	return spooled{m.LSN, entries}, nil
+	return spooled{m.Begin, m.LSN, entries}, nil
 }
 
 // spooling is the stream while it only reads into the spool, so that the server need not keep its log until the snapshot
@@ -67,6 +75,7 @@ type spooling struct {
 	buf     []byte
 	free    chan []byte // buffers that are not on their way
 	open    bool        // inside of a transaction
+	begin   lsn         // of the spool
 	end     lsn         // every transaction that commits before it is in buf or was saved
 	saved   lsn         // end of the last save
 	last    time.Time   // of it
@@ -75,7 +84,7 @@ type spooling struct {
 }
 
 func newSpooling(s *capture.Spool, begin lsn) *spooling {
-	p := &spooling{spool: s, free: make(chan []byte, spoolBuffers), end: begin, saved: begin, last: time.Now()}
+	p := &spooling{spool: s, free: make(chan []byte, spoolBuffers), begin: begin, end: begin, saved: begin, last: time.Now()}
 	for range spoolBuffers - 1 {
 		p.free <- nil
 	}
@@ -138,7 +147,7 @@ func (s *stream) spoolOn(ctx context.Context) error {
 // save gives what was read to the log. The server is told of it when it is durable there.
 func (s *stream) save(ctx context.Context) error {
 	p := s.spooling
-	mark, err := json.Marshal(spoolMark{Version: 1, Database: s.r.o.Database, LSN: p.end})
+	mark, err := json.Marshal(spoolMark{Version: 1, Database: s.r.o.Database, Begin: p.begin, LSN: p.end})
 	if err != nil {
 		return err
 	}
@@ -148,8 +157,9 @@ func (s *stream) save(ctx context.Context) error {
 	}
 	done := func(err error) {
 		if err == nil {
+			failpoint.Hit("spool.durable")
 			s.r.shared.confirm(end) // I2: all that commits before it is durable here
-		} else {
+		} else if !errors.Is(err, context.Canceled) { // else it was not wanted any more
 			p.failed.Store(&err)
 		}
 		if cap(buf) > spoolKeep {
@@ -163,6 +173,7 @@ func (s *stream) save(ctx context.Context) error {
 		if len(entry) == 0 {
 			entry = nil
 		}
+		failpoint.Hit("spool.append")
 		p.spool.Append(ctx, entry, string(mark), done)
 		select {
 		case p.buf = <-p.free:
@@ -198,7 +209,7 @@ func (s *stream) goLive(ctx context.Context) error {
 	}
 	s.spooling = nil
 	s.r.log.Info("streaming", "slot", s.r.o.SlotName, "publication", s.r.o.Publication, "from", s.r.from.start().String())
-	return s.replay(ctx, spooled{p.end, p.entries})
+	return s.replay(ctx, spooled{p.begin, p.end, p.entries})
 }
 
 // replay decodes a spool. The connection waits meanwhile; what comes over it lies behind the spool.
@@ -220,6 +231,7 @@ func (s *stream) replay(ctx context.Context, from spooled) error {
 			break
 		}
 		if err == nil {
+			failpoint.Hit("spool.replay")
 			err = p.entry(ctx, entry)
 		}
 		if err != nil || s.batch == nil {
@@ -228,6 +240,7 @@ func (s *stream) replay(ctx context.Context, from spooled) error {
 	}
 	s.moved, s.idle = true, false
 	s.r.replayed.Store(true)
+	failpoint.Hit("spool.replayed")
 	return nil
 }
 
@@ -310,7 +323,75 @@ func (r *Reader) spoolFrom(ctx context.Context, from position) {
 	r.log.Info("the stream goes into the local log while the snapshot runs", "slot", r.o.SlotName, "from", from.start().String())
 }
 
-// live lets a stream that spools go on to Next. One whose connection broke meanwhile is opened again behind its spool.
+// reopen opens the stream that goes into the spool again, whose connection broke with cause: so the slot moves on, however
+// long the snapshot takes. It tries until the snapshot is over; nil is returned with the error where that was first, the
+// Reader was closed, or the log cannot write. Where trying cannot help, the Reader fails.
+func (s *stream) reopen(ctx context.Context, cause error) (*stream, error) {
+	r := s.r
+	if s.spooling.failed.Load() != nil {
+		return nil, cause // the server keeps its log, as without a spool
+	}
+	_ = s.pg.Close(ctx)
+	r.streaming.Store(false)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // until the return
+		select {
+		case <-r.shared.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for attempt := 0; ; attempt++ {
+		var final *Error
+		if errors.As(cause, &final) && final.permanent {
+			r.guard.fail(cause)
+			return nil, cause
+		}
+		r.log.Warn("the connection that reads the stream during the snapshot broke; it is opened again", "slot", r.o.SlotName, "error", cause)
+		live := r.waitUnlessLive(ctx, spoolWaits[min(attempt, len(spoolWaits)-1)])
+		if ctx.Err() != nil {
+			return nil, cause
+		}
+		next, err := r.respool(ctx)
+		if err == nil || live {
+			return next, err
+		}
+		cause = err
+	}
+}
+
+// waitUnlessLive waits for d, and says whether the snapshot is over.
+func (r *Reader) waitUnlessLive(ctx context.Context, d time.Duration) (live bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-r.shared.live:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// respool opens a stream behind what is durable in the spool.
+func (r *Reader) respool(ctx context.Context) (*stream, error) {
+	found, err := loadSpool(ctx, r.spool, r.o.Database) // what was on its way is durable, or never will be
+	if err != nil {
+		return nil, err
+	}
+	start := max(r.from.start(), found.end)
+	s, err := r.newStream(ctx, start)
+	if err != nil {
+		return nil, err
+	}
+	s.spooling = newSpooling(r.spool, start)
+	s.spooling.begin, s.spooling.entries = r.from.start(), found.entries
+	return s, nil
+}
+
+// live lets a stream that spools go on to Next. One that has ended, because the log could not write, is opened again behind
+// its spool.
 func (r *Reader) live(ctx context.Context) error {
 	select {
 	case <-r.shared.done:
@@ -320,7 +401,7 @@ func (r *Reader) live(ctx context.Context) error {
 		r.wake()
 		return nil
 	}
-	r.log.Warn("the connection that read the stream during the snapshot broke; it is opened again", "slot", r.o.SlotName, "error", r.shared.err)
+	r.log.Warn("the stream could not be read during the snapshot; it is opened again", "slot", r.o.SlotName, "error", r.shared.err)
 	var err error
 	if r.spooled, err = loadSpool(ctx, r.spool, r.o.Database); err != nil {
 		return err
@@ -341,6 +422,7 @@ func (r *Reader) tidySpool(ctx context.Context, durable lsn) {
 		r.log.Warn("the spool cannot be deleted now; it is tried again", "error", err)
 		return
 	}
+	failpoint.Hit("spool.deleted")
 	r.spoolEnd.Store(0)
 	r.log.Info("the spool is read and deleted", "slot", r.o.SlotName, "until", fmt.Sprint(end))
 }

@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -154,6 +156,27 @@ func TestResumeInTheSpool(t *testing.T) {
 	require.ErrorContains(t, err, "no longer available on the server", "without the spool it is a gap")
 }
 
+// TestPositionBeforeTheSpool: a position that was set by hand, or a spool that was deleted with its connector, is a gap like any
+// other: what the slot no longer has and the spool does not hold is lost, and said (R13).
+func TestPositionBeforeTheSpool(t *testing.T) {
+	log := newSpoolLog(t)
+	f := spooledFixture(t, log)
+	early, err := parseLSN([]byte(f.Text(t, `select pg_current_wal_lsn()`)))
+	require.NoError(t, err)
+	f.Exec(t, `insert into t values (9, 'before the slot')`)
+	s := f.open("")
+	s.next()
+	f.Exec(t, spoolWrites[0])
+	written, err := parseLSN([]byte(f.Text(t, `select pg_current_wal_insert_lsn()`)))
+	require.NoError(t, err)
+	waitFor(t, "the spool", func() bool { return f.confirmed() >= written })
+	inside := s.readRows(2)
+	s.close()
+	f.refused(position{LSN: early, Proc: early, Commit: early, Type: typeCommit}.Position(), "are lost")
+	require.NoError(t, capture.NewSpool(log, "src").Delete(t.Context()))
+	f.refused(inside, "are lost")
+}
+
 // spoolMessages takes a spool apart.
 func spoolMessages(t *testing.T, s *capture.Spool) (out [][]byte) {
 	t.Helper()
@@ -249,6 +272,68 @@ func TestSpoolWithABrokenConnection(t *testing.T) {
 	require.Contains(t, f.log.String(), "broke; it is opened again")
 	s.commit(s.untilCommit())
 	require.Empty(t, topics(t, log))
+}
+
+// TestSpoolIsOpenedAgainAtOnce: the walsender goes away again and again while the snapshot waits, in the middle of transactions
+// too. The slot moves on all the same, and every change comes once.
+func TestSpoolIsOpenedAgainAtOnce(t *testing.T) {
+	log := newSpoolLog(t)
+	f := spooledFixture(t, log)
+	s := f.open("")
+	first, _ := s.next()
+	open := sqlConn{t, f.Connect(t)}
+	for n, sql := range spoolWrites[:4] {
+		open.run("begin; " + strings.TrimSuffix(strings.TrimPrefix(sql, "begin; "), "; commit"))
+		f.Exec(t, fmt.Sprintf(`insert into wide values (%d, 0, 'w')`, 100+n))
+		pid := f.walsender(t)
+		f.Exec(t, `select pg_terminate_backend(`+pid+`)`)
+		open.run("commit")
+		written, err := parseLSN([]byte(f.Text(t, `select pg_current_wal_insert_lsn()`)))
+		require.NoError(t, err)
+		waitFor(t, "the slot to be confirmed during the snapshot", func() bool { return f.confirmed() >= written })
+		require.NotEqual(t, pid, f.walsender(t))
+	}
+	s.readRows(3 - len(first))
+	require.Len(t, s.read(14), 14)
+	f.Exec(t, `insert into t values (30, 'live')`)
+	require.Equal(t, []string{"c t {id=30} -> {id=30 v=live}"}, s.read(1))
+	s.commit(s.untilCommit())
+	require.Equal(t, 4, strings.Count(f.log.String(), "broke; it is opened again"))
+	require.Empty(t, topics(t, log))
+}
+
+// TestSnapshotOverLostChangesFails: what makes the stream impossible fails the task while the snapshot is read, and not when it
+// is over. The guard sees it, or the stream that goes into the spool.
+func TestSnapshotOverLostChangesFails(t *testing.T) {
+	for _, spool := range []bool{false, true} {
+		t.Run(fmt.Sprintf("spool %t", spool), func(t *testing.T) {
+			f := newFixture(t, "max.batch.size", "1", "slot.guard.interval.ms", "200")
+			if spool {
+				f = f.with("slot.guard.interval.ms", "0")
+				f.spool = capture.NewSpool(newSpoolLog(t), "src")
+			}
+			f.Exec(t, `create table a(id int primary key); insert into a select generate_series(1, 100000)`)
+			s := f.open("")
+			s.next()
+			waitFor(t, "the slot to be dropped", func() bool {
+				f.Exec(t, `select pg_terminate_backend(active_pid) from pg_replication_slots where active and slot_name = $1`, f.raw["slot.name"])
+				f.Exec(t, `select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active and slot_name = $1`, f.raw["slot.name"])
+				return f.Text(t, `select count(*) from pg_replication_slots where slot_name = '`+f.raw["slot.name"]+`'`) == "0"
+			})
+			dropped := time.Now()
+			var err error
+			for err == nil {
+				_, _, err = s.tryNext(deadline)
+			}
+			require.False(t, retriable(err), "%v", err)
+			require.ErrorContains(t, err, "the slot does not exist")
+			require.Less(t, time.Since(dropped), 30*time.Second)
+			p, err := parsePosition(s.end)
+			require.NoError(t, err)
+			require.False(t, p.Completed, "the snapshot was not over")
+			s.close()
+		})
+	}
 }
 
 // TestSpoolThatIsOfNoUse is deleted at the start: behind it lies the position, or a new snapshot.

@@ -118,6 +118,15 @@ func (sh *shared) confirm(durable lsn) {
 func (s *stream) run(ctx context.Context) {
 	sh := &s.r.shared
 	err := s.loop(ctx)
+	for err != nil && s.spooling != nil {
+		next, cause := s.reopen(ctx, err)
+		if err = cause; next != nil {
+			s = next
+			err = s.loop(ctx)
+		} else {
+			break
+		}
+	}
 	if s.batch != nil && len(s.batch.Changes) > 0 {
 		sh.out <- s.parcel() // whole changes that came before the error
 	}
@@ -309,6 +318,9 @@ func (s *stream) park() bool {
 
 // given notes that Next has taken the batch.
 func (s *stream) given() {
+	if s.dec.tx.open {
+		failpoint.Hit("pg.transaction.read")
+	}
 	s.moved = false
 	s.dec.rereads = nil
 	s.lastGiven = time.Now()
