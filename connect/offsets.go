@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"freshet/capture"
 	"freshet/emitter/topic"
 )
 
@@ -209,5 +210,21 @@ func (c *Connector) ResetOffsets(ctx context.Context) error {
 	for i := range offsets {
 		offsets[i].Offset = ""
 	}
-	return c.SetOffsets(ctx, offsets)
+	if err := c.SetOffsets(ctx, offsets); err != nil || c.Plugin.Source == nil {
+		return err
+	}
+	return c.worker.DeleteSpool(ctx, c.Name)
+}
+
+// DeleteSpool deletes what a source connector had read and not emitted; its tasks must not run. A position that is kept, and
+// that needed it, is a gap then, which the source finds.
+func (w *Worker) DeleteSpool(ctx context.Context, name string) error {
+	s := capture.NewSpool(w.topics, name)
+	if s == nil {
+		return nil
+	}
+	if err := s.Delete(ctx); err != nil {
+		return fmt.Errorf("delete the spool of connector %q: %w", name, err)
+	}
+	return nil
 }

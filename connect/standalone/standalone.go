@@ -317,7 +317,7 @@ func (h *Herder) warn(c *connect.Connector) {
 	}
 }
 
-// Delete stops and forgets a connector. Its positions and topics stay.
+// Delete stops and forgets a connector. Its positions and topics stay; what it had read and not emitted goes.
 func (h *Herder) Delete(ctx context.Context, name string) error {
 	return h.change(ctx, func() error {
 		i, err := h.find(name, notFound)
@@ -335,6 +335,9 @@ func (h *Herder) Delete(ctx context.Context, name string) error {
 		}
 		if err := h.o.Worker.ForgetSnapshots(name); err != nil {
 			return fmt.Errorf("forget the snapshots of connector %q: %w", name, err)
+		}
+		if err := h.o.Worker.DeleteSpool(ctx, name); err != nil {
+			return err
 		}
 		h.mu.Lock()
 		defer h.mu.Unlock()

@@ -357,6 +357,42 @@ func TestOffsetsNeedAStoppedConnector(t *testing.T) {
 	require.Empty(t, got)
 }
 
+// What a connector had read and not emitted goes with it, and with its positions.
+func TestSpoolsGo(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(r *rig) error
+	}{
+		{"with the connector", func(r *rig) error { return r.Delete(t.Context(), "c") }},
+		{"with its positions", func(r *rig) error { return r.ResetOffsets(t.Context(), "c") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			r.put(t, "c", source, connect.Stopped)
+			var spools []*capture.Spool
+			for _, name := range []string{"c", "d"} {
+				s := capture.NewSpool(r.log, name)
+				require.NoError(t, s.Create(t.Context()))
+				done := make(chan error, 1)
+				s.Append(t.Context(), []byte("x"), `{"v":1}`, func(err error) { done <- err })
+				require.NoError(t, <-done)
+				spools = append(spools, s)
+			}
+			require.NoError(t, c.end(r))
+			mark, entries, err := spools[0].State(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, mark)
+			require.Zero(t, entries)
+			_, entries, err = spools[1].State(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, int64(1), entries, "that of another connector stays")
+			infos, err := r.log.List(t.Context())
+			require.NoError(t, err)
+			require.Len(t, infos, 1)
+		})
+	}
+}
+
 func TestWarnsOncePerProperty(t *testing.T) {
 	r := newRig(t)
 	for range 3 {
