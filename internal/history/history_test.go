@@ -315,6 +315,37 @@ func TestEveryCommitIsCompared(t *testing.T) {
 	require.Equal(t, "R7", ruleOf(err), "%v: a deleted row of an abandoned snapshot stays", err)
 }
 
+// Rows that an interrupted snapshot still owes are never told where the table is truncated first.
+func TestTruncateOfRowsThatWereOwed(t *testing.T) {
+	interrupted := func(unread bool) *world {
+		w := newWorld()
+		w.tx(false, "c1=a", "c2=b", "c3=c")
+		if !unread {
+			w.snapshot()
+		}
+		w.tx(true, "u1=b", "c4=d")
+		w.tx(true, "d2")
+		return w
+	}
+	w := interrupted(true)
+	w.tx(true, "t", "c1=n")
+	w.tx(true, "u1=o")
+	_, err := history.Check(options(w), w.records)
+	require.NoError(t, err)
+
+	w = interrupted(true)
+	w.tx(true, "c5=x")
+	_, err = history.Check(options(w), w.records)
+	require.Equal(t, "R7", ruleOf(err), "%v: without it they are missing", err)
+
+	w = interrupted(false)
+	w.rows[9] = row(9, "ghost") // of no step
+	w.emit("c", 9, nil, w.rows[9], "false")
+	w.tx(true, "t", "c1=n")
+	_, err = history.Check(options(w), w.records)
+	require.Error(t, err, "a row of no source")
+}
+
 func TestValuesThatWereNotSent(t *testing.T) {
 	w := newWorld()
 	w.tx(true, "c1=long", "u1=long")

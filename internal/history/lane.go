@@ -165,6 +165,9 @@ func (l *lane) change(e *event) {
 	var want *step
 	if l.truth != nil {
 		want = l.expected(e)
+		if e.op == "t" {
+			l.truth.emptied(l.rows)
+		}
 	}
 	old, known := l.rows[e.keyText]
 	if want == nil && e.key != nil && !l.c.o.Partial && l.truth == nil {

@@ -202,6 +202,28 @@ func (l *lane) compare(n int, e *event) {
 	t.pending = append(t.pending, c)
 }
 
+// emptied takes a TRUNCATE that was told just now. Rows that a snapshot still owed will never come: a topic that never was
+// complete, and only lacks rows, is judged from here on.
+func (t *truth) emptied(told map[string]Row) {
+	for _, p := range t.pending {
+		if p.commit >= 0 && p.print == t.prints[p.commit] {
+			return // it was complete
+		}
+	}
+	for key, row := range told {
+		var last Row
+		for _, v := range t.versions[key] {
+			if v.step < t.next-1 {
+				last = v.row
+			}
+		}
+		if last == nil || differs(row, last) != "" {
+			return // it has what the source had not
+		}
+	}
+	t.pending = nil
+}
+
 // find is the first step from n on that is the event, -1 for none.
 func (t *truth) find(e *event, n int) int {
 	for i := n; i < len(t.steps); i++ {

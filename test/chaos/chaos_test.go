@@ -37,7 +37,7 @@ const (
 )
 
 var (
-	oneSeed = flag.Uint64("seed", 0, "run this seed alone")
+	oneSeed = flag.Uint64("seed", 0, "run this seed, and with -seeds the ones behind it")
 	seeds   = flag.Int("seeds", defaultSeeds, "how many seeds to run")
 )
 
@@ -75,27 +75,62 @@ func stopAt(stop string) {
 	})
 }
 
-// steps are the moments that matter, and how far into a run they may be chosen.
-var steps = []struct {
+// step is a moment that matters, and how far into a run it may be chosen.
+type step struct {
 	name string
 	most int
-}{
-	{"emitter.append", 10},
-	{"log.append.before-commit", 10},
-	{"log.append.after-commit", 10},
-	{"emitter.durable", 10},
-	{"pg.confirm.before", 3},
-	{"pg.confirm.after", 3},
-	{"sink.commit.before", 5},
-	{"sink.commit.after", 5},
-	{"any", 60},
-	{"snapshot.window.opened", 3},
-	{"snapshot.window.read", 3},
-	{"snapshot.window.closed", 3},
 }
 
-// windowSteps is how many of them, at the end, only windows of snapshots on demand reach.
-const windowSteps = 3
+// firstSteps are reached while the initial snapshot runs, and while what came meanwhile is read from the spool; windowSteps
+// where a shape has windows; the others at any time.
+var (
+	firstSteps = []step{
+		{"snapshot.block.begun", 3},
+		{"snapshot.block.read", 3},
+		{"snapshot.block.finished", 2},
+		{"snapshot.completed", 1},
+		{"spool.append", 3},
+		{"spool.durable", 3},
+		{"spool.replay", 2},
+		{"spool.replayed", 1},
+		{"spool.deleted", 1},
+	}
+	windowSteps = []step{
+		{"snapshot.window.opened", 3},
+		{"snapshot.window.read", 3},
+		{"snapshot.window.closed", 3},
+		{"snapshot.window.passed", 3},
+	}
+	otherSteps = []step{
+		{"emitter.append", 10},
+		{"log.append.before-commit", 10},
+		{"log.append.after-commit", 10},
+		{"emitter.durable", 10},
+		{"pg.transaction.read", 3},
+		{"pg.transaction.durable", 3},
+		{"pg.confirm.before", 3},
+		{"pg.confirm.after", 3},
+		{"sink.commit.before", 5},
+		{"sink.commit.after", 5},
+		{"any", 60},
+	}
+	steps = slices.Concat(firstSteps, windowSteps, otherSteps)
+)
+
+// stepsOf chooses where a seed's workers are killed. Seeds in a row take the steps in turn, so that a run of many leaves none
+// out: the first kill is one of firstSteps in every other seed, later ones are any of those that can be reached again.
+func stepsOf(seed uint64, rnd *rand.Rand) []step {
+	later := slices.Concat(windowSteps, otherSteps)
+	first := otherSteps[seed/2%uint64(len(otherSteps))]
+	if seed%2 == 0 {
+		first = firstSteps[seed/2%uint64(len(firstSteps))]
+	}
+	out := []step{first, later[seed%uint64(len(later))]}
+	if rnd.IntN(2) == 0 {
+		out = append(out, later[rnd.IntN(len(later))])
+	}
+	return out
+}
 
 // reached counts at which steps workers were killed.
 var reached = struct {
@@ -107,8 +142,11 @@ var reached = struct {
 // ends equal to the source, wherever the worker is killed.
 func TestKill(t *testing.T) {
 	first, n := uint64(time.Now().UnixNano())%1e9*1000, *seeds
-	if *oneSeed != 0 {
+	switch {
+	case *oneSeed != 0 && !isSet("seeds"):
 		first, n = *oneSeed, 1
+	case *oneSeed != 0:
+		first = *oneSeed
 	}
 	t.Logf("seeds %d to %d", first, first+uint64(n)-1)
 	t.Run("seeds", func(t *testing.T) {
@@ -120,14 +158,21 @@ func TestKill(t *testing.T) {
 		}
 	})
 	t.Logf("killed at %v", reached.steps)
-	if n >= 50 {
-		require.GreaterOrEqual(t, len(reached.steps), len(steps)/2)
+	if n < allSteps {
+		return
 	}
-	if n >= 500 { // chance leaves none of them out
-		for _, s := range steps {
-			require.NotZero(t, reached.steps[s.name], "no worker was killed at %s: more seeds, or the step is gone", s.name)
-		}
+	for _, s := range steps {
+		require.NotZero(t, reached.steps[s.name], "no worker was killed at %s: the step is gone, or the shapes do not lead there", s.name)
 	}
+}
+
+// allSteps is how many seeds in a row choose every step more than once.
+const allSteps = 50
+
+// isSet says whether a flag was given.
+func isSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
 }
 
 // deletesInSnapshot lets writers delete rows before the stream has begun. A snapshot that goes on after a kill tells of them;
@@ -139,21 +184,18 @@ func kill(t *testing.T, seed uint64) {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	db := testdb.Postgres(t)
-	shape := newShape(rnd)
+	chosen := stepsOf(seed, rnd)
+	shape := newShape(rnd, chosen)
 	shape.create(t, db)
 	w := startWriters(t, db, seed, shape)
 	env := newWorkerEnv(t, db, shape)
-	for i := range 1 + rnd.IntN(3) {
-		step := steps[rnd.IntN(len(steps)-windowSteps)]
-		if shape.windows && i > 0 && rnd.IntN(2) == 0 {
-			step = steps[len(steps)-1-rnd.IntN(windowSteps)]
-		}
+	for i, step := range chosen {
 		most := step.most
 		if i == 0 {
-			most = 3 // early, in the snapshot, which is a handful of units
+			most = min(most, 3) // early, in the snapshot, which is a handful of units
 		}
-		stop, moment := fmt.Sprintf("%s:%d", step.name, 1+rnd.IntN(most)), 4*time.Second
-		if rnd.IntN(4) == 0 {
+		stop, moment := fmt.Sprintf("%s:%d", step.name, 1+rnd.IntN(most)), 8*time.Second
+		if i == 2 && rnd.IntN(2) == 0 {
 			stop, moment = "no step", time.Duration(1+rnd.IntN(16))*50*time.Millisecond
 		}
 		p := env.start(t, stop)
@@ -168,13 +210,28 @@ func kill(t *testing.T, seed uint64) {
 		t.Logf("kill %d: %s within %s: %t", i+1, stop, moment, at)
 	}
 	p := env.start(t, "")
+	waitFor(t, "the worker", p.ready, p.stderr)
 	waitFor(t, "the stream", p.streamed, p.stderr)
 	w.deletes.Store(true)
 	w.more(t, db, 30)
 	w.stop(t)
 	waitFor(t, "the target to be the source", func() bool { return shape.equal(t, db) }, p.stderr)
+	waitFor(t, "the rows that an interrupted snapshot owed", func() bool { return !strings.Contains(p.offsets(t), "initial-snapshot") }, p.stderr)
+	// Windows that are still to be read would write, and the last transaction be one without its end.
+	db.Exec(t, `insert into signals values (gen_random_uuid(), 'stop-snapshot', '{}')`)
+	waitFor(t, "the end of all windows", func() bool { return !strings.Contains(p.offsets(t), "freshet_snapshots") }, p.stderr)
+	waitForEnd(t, db, p)
 	p.stop(t)
 	shape.check(t, db, env.data)
+}
+
+// waitForEnd waits until the server has heard that everything up to now is durable.
+func waitForEnd(t *testing.T, db *testdb.Server, p *child) {
+	t.Helper()
+	end := db.Text(t, "select pg_current_wal_lsn()")
+	waitFor(t, "the slot to be at the end", func() bool {
+		return db.Text(t, "select confirmed_flush_lsn >= '"+end+"' from pg_replication_slots where slot_name = 'kill_"+db.Database+"'") == "t"
+	}, p.stderr)
 }
 
 // waitFor polls a condition, and shows the worker's words where it does not come true.

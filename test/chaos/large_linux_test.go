@@ -33,10 +33,7 @@ func Test_tx_10m_rows_fixed_memory(t *testing.T) {
 	waitFor(t, "the stream", p.streamed, p.stderr)
 	db.Exec(t, "insert into counters select g, g, 'a note that is not very long' from generate_series(1, $1::int) g", *largeRows)
 	db.Exec(t, "insert into counters values (-1, 0, 'the end')")
-	end := db.Text(t, "select pg_current_wal_lsn()")
-	waitFor(t, "the slot to be at the end", func() bool {
-		return db.Text(t, "select confirmed_flush_lsn >= '"+end+"' from pg_replication_slots where slot_name = 'kill_"+db.Database+"'") == "t"
-	}, p.stderr)
+	waitForEnd(t, db, p)
 	used := peakMemory(t, p.cmd.Process.Pid)
 	p.stop(t)
 	t.Logf("%d rows, %d MB at most", *largeRows, used>>20)

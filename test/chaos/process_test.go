@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,7 +45,8 @@ func newWorkerEnv(t *testing.T, source *testdb.Server, s *shape) workerEnv {
 		"database.hostname": source.Host, "database.port": strconv.Itoa(source.Port), "database.user": source.User,
 		"database.password": source.Password, "database.dbname": source.Database, "table.include.list": "public\\..*",
 		"slot.name": "kill_" + source.Database, "publication.name": "kill", "publication.autocreate.mode": "filtered",
-		"max.batch.size": strconv.Itoa(s.batch), "snapshot.max.threads": strconv.Itoa(s.threads), "slot.retry.delay.ms": "200", "status.update.interval.ms": "50", "skipped.operations": "none",
+		"max.batch.size": strconv.Itoa(s.batch), "snapshot.max.threads": strconv.Itoa(s.threads), "snapshot.max.threads.multiplier": strconv.Itoa(s.blocks),
+		"streaming.delay.ms": strconv.Itoa(s.pause), "slot.retry.delay.ms": "200", "status.update.interval.ms": "50", "skipped.operations": "none",
 		"provide.transaction.metadata": strconv.FormatBool(s.metadata), "incremental.snapshot.chunk.size": "20",
 		"signal.data.collection": "public.signals",
 		"key.converter":          "org.apache.kafka.connect.json.JsonConverter", "value.converter": "org.apache.kafka.connect.json.JsonConverter",
@@ -70,6 +73,7 @@ type child struct {
 	cmd    *exec.Cmd
 	lines  chan string // of its standard output
 	stderr *tail
+	url    string // of its REST API, once known
 }
 
 func (e workerEnv) start(t *testing.T, stop string) *child {
@@ -111,6 +115,30 @@ func (c *child) waitFor(t *testing.T, line string, while time.Duration, failed <
 			return false
 		}
 	}
+}
+
+// ready says whether the REST API answers.
+func (c *child) ready() bool {
+	if m := ready.FindStringSubmatch(c.stderr.String()); m != nil {
+		c.url = m[1]
+	}
+	return c.url != ""
+}
+
+var ready = regexp.MustCompile(`msg="worker is ready" url=(\S+)`)
+
+// offsets are the source's positions, as REST tells them.
+func (c *child) offsets(t *testing.T) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+"/connectors/kill-source/offsets", nil)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", text)
+	return string(text)
 }
 
 // streamed says whether the snapshot was over.

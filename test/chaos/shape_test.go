@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,17 +31,36 @@ type shape struct {
 	truncates bool
 	batch     int // max.batch.size
 	threads   int // snapshot.max.threads
+	blocks    int // snapshot.max.threads.multiplier
+	pause     int // streaming.delay.ms: what comes meanwhile is in the spool
 	sinkBatch int
 	metadata  bool // provide.transaction.metadata
 	windows   bool // snapshots on demand, by signals, while the writers go on
 }
 
-func newShape(rnd *rand.Rand) *shape {
-	return &shape{
+// newShape is one in which all steps can be reached.
+func newShape(rnd *rand.Rand, chosen []step) *shape {
+	s := &shape{
 		rows: pick(rnd, 0, 30, 300, 2000), hot: pick(rnd, 12, 60, 300), truncates: rnd.IntN(4) == 0,
 		batch: pick(rnd, 1, 7, 50, 500, 2048), threads: 1 + rnd.IntN(2), sinkBatch: pick(rnd, 10, 100, 1000),
-		metadata: rnd.IntN(2) == 0, windows: rnd.IntN(2) == 0,
+		metadata: rnd.IntN(2) == 0, windows: rnd.IntN(2) == 0, blocks: pick(rnd, 1, 6), pause: pick(rnd, 0, 0, 300),
 	}
+	for _, step := range chosen {
+		switch kind, rest, _ := strings.Cut(step.name, "."); {
+		case kind == "spool":
+			s.pause = 500
+		case strings.HasPrefix(rest, "block"):
+			s.rows = max(s.rows, 300)
+		case strings.HasPrefix(rest, "window"):
+			s.windows = true
+		case strings.HasPrefix(rest, "transaction"):
+			s.batch = min(s.batch, 7)
+		}
+	}
+	if s.truncates {
+		s.blocks = 1 // a snapshot in blocks is taken again for each TRUNCATE that it meets
+	}
+	return s
 }
 
 // create makes the tables, their journal, and the target's tables in a schema of the same database.
