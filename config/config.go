@@ -317,31 +317,34 @@ func (d *Def) problem(k *Key, name, value, reason string) Problem {
 	return Problem{Property: name, Message: fmt.Sprintf("Invalid value %s for configuration %s: %s", value, name, reason)}
 }
 
-func (d *Def) typeReason(t Type, s string) string {
+// Accepts says whether a text, without blanks around it, is of the type.
+func (t Type) Accepts(s string) bool {
 	var err error
-	var kafka, dbz string
 	switch t {
 	case Int, Short, Long:
-		bits := map[Type]int{Int: 32, Short: 16, Long: 64}[t]
-		_, err = strconv.ParseInt(s, 10, bits)
-		kafka = "Not a number of type " + string(t)
-		dbz = "A long value is expected"
-		if t == Int || t == Short {
-			dbz = "An integer is expected"
-		}
+		_, err = strconv.ParseInt(s, 10, map[Type]int{Int: 32, Short: 16, Long: 64}[t])
 	case Double:
 		_, err = strconv.ParseFloat(s, 64)
-		kafka, dbz = "Not a number of type DOUBLE", "A double value is expected"
 	case Boolean:
-		if !strings.EqualFold(s, "true") && !strings.EqualFold(s, "false") {
-			err = strconv.ErrSyntax
-		}
+		return strings.EqualFold(s, "true") || strings.EqualFold(s, "false")
+	}
+	return err == nil
+}
+
+func (d *Def) typeReason(t Type, s string) string {
+	if t.Accepts(s) {
+		return ""
+	}
+	kafka, dbz := "Not a number of type "+string(t), "An integer is expected"
+	switch t {
+	case Long:
+		dbz = "A long value is expected"
+	case Double:
+		dbz = "A double value is expected"
+	case Boolean:
 		kafka, dbz = "Expected value to be either true or false", "Either 'true' or 'false' is expected"
 	}
-	switch {
-	case err == nil:
-		return ""
-	case d.Style == DebeziumStyle:
+	if d.Style == DebeziumStyle {
 		return dbz
 	}
 	return kafka

@@ -118,7 +118,7 @@ func (w *Worker) Plugins() *Plugins { return w.plugins }
 // Validate checks a configuration without keeping it. class is what the request asks about: the end of the class that
 // the configuration names.
 func (w *Worker) Validate(ctx context.Context, class string, cfg map[string]string) (Validation, error) {
-	if given, ok := cfg["connector.class"]; ok && given != NullValue && !strings.HasSuffix(given, class) {
+	if given, ok := cfg["connector.class"]; ok && given != NullValue && !strings.HasSuffix(pluginName(given), pluginName(class)) {
 		return Validation{}, &Error{400, fmt.Sprintf("Included connector type %s does not match request type %s", given, class)}
 	}
 	c, err := w.check(cfg)
@@ -127,6 +127,14 @@ func (w *Worker) Validate(ctx context.Context, class string, cfg map[string]stri
 	}
 	problems := append(c.problems, c.unreachable(ctx, false)...)
 	return Validation{Plugin: c.plugin.Plugin, Common: c.common, Values: c.raw, Problems: problems}, nil
+}
+
+// pluginName is a class without the suffix that it may have.
+func pluginName(class string) string {
+	if short := strings.TrimSuffix(class, "Connector"); short != "" {
+		return short
+	}
+	return class
 }
 
 // Unmask gives masked values of cfg their stored text back.

@@ -220,10 +220,12 @@ func (v *valueInfo) describe(k *config.Key) {
 	}
 }
 
-// tell adds the value: the given one, or the default.
+// tell adds the value: the given one unless it is of another type, or the default.
 func (v *valueInfo) tell(k *config.Key, shown map[string]string) {
 	text, given := shown[k.Name]
 	switch {
+	case given && !k.Type.Accepts(strings.TrimSpace(text)):
+		return
 	case given && k.Type == config.Password:
 		text = "[hidden]"
 	case given:

@@ -167,6 +167,6 @@ var settings = []struct {
 	{"extended.headers.enabled", []string{"false"}},
 	{"message.key.columns", []string{"public.t0:k", "public.t1:c0,c1"}},
 	{"column.exclude.list", []string{`public.t.*\.c[13]`}},
-	{"column.include.list", []string{`public.t.*\.(k|k2|c[0-5]),public.zz_mark.id,S 2.*\.(k|c.)`}},
+	{"column.include.list", []string{`public.t.*\.(k|k2|c[0-5]),public.zz_mark.id,S 2.*\.(k|k2|c.)`}},
 	{"table.exclude.list", []string{`public.t1`}},
 }
