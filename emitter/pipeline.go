@@ -59,8 +59,9 @@ func NewPipeline(r capture.Reader, l topic.Log, o Options) *Pipeline {
 // Stats are the counters that this pipeline adds to.
 func (p *Pipeline) Stats() *Stats { return p.stats }
 
-// Run carries changes until ctx ends or the reader has no more; then what was read is made durable, within DrainTimeout,
-// and Run returns nil. It returns the first error otherwise.
+// Run carries changes until ctx ends, or the reader has no more or fails; then what was read is made durable, within
+// DrainTimeout, so that an attempt that follows reads as little as possible again. Run returns the first error: the
+// reader's comes before those of draining.
 func (p *Pipeline) Run(ctx context.Context) error {
 	rec, err := newRecorder(&p.o, p.stats)
 	if err != nil {
@@ -74,23 +75,34 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	read := make(chan *frame, p.o.BatchesInFlight)
 	written := make(chan *frame, cap(p.flying))
 
-	// The reading goroutine ends with ctx; the others go on until they have drained what was read, or drain ends.
+	// Reading ends with readCtx, or ends it; the others go on until they have drained what was read, or drain ends.
 	drain, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
-	stop := context.AfterFunc(ctx, func() { p.cancelAfterDrain(drain, cancel) })
+	readCtx, stopRead := context.WithCancel(ctx)
+	defer stopRead()
+	stop := context.AfterFunc(readCtx, func() { p.cancelAfterDrain(drain, cancel) })
 	defer stop()
 
 	g, gctx := errgroup.WithContext(drain)
-	readCtx, stopRead := context.WithCancel(ctx)
-	defer stopRead()
 	context.AfterFunc(gctx, stopRead)
-	g.Go(func() error { defer close(read); return p.read(readCtx, ring, read) })
+	var failed error // of the reader; Wait comes after it
+	g.Go(func() error {
+		defer close(read)
+		defer stopRead()
+		failed = p.read(readCtx, ring, read)
+		return nil
+	})
 	g.Go(func() error { return p.encode(gctx, rec, read, written) })
 	g.Go(func() error { return p.commit(gctx, written, ring) })
 	if p.o.Heartbeat.Beat != nil {
 		g.Go(func() error { return p.pulse.act(readCtx) })
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil && failed != nil {
+		return errors.Join(failed, err)
+	} else if err != nil {
+		return err
+	}
+	return failed
 }
 
 // cancelAfterDrain gives the pipeline DrainTimeout to finish.

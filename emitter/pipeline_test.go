@@ -114,12 +114,49 @@ func TestPipelineEndsWithTheLogsError(t *testing.T) {
 	require.NoError(t, l.Close(t.Context()))
 }
 
-func TestPipelineEndsWithTheReadersError(t *testing.T) {
-	lost := errors.New("connection lost")
-	r := &scriptReader{table: oneColumnTable(), batches: 2, size: 1, end: lost}
-	l := newFakeLog()
-	require.ErrorIs(t, emitter.NewPipeline(r, l, plainOptions()).Run(t.Context()), lost)
-	require.NoError(t, l.Close(t.Context()))
+// What was handed over before the reader failed becomes durable, so that it is not read again.
+func TestPipelineDrainsBehindTheReadersError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := errors.New("connection lost")
+		r := &scriptReader{table: oneColumnTable(), batches: 3, size: 1, end: lost}
+		l := newFakeLog()
+		l.release = make(chan struct{})
+		ended := make(chan error, 1)
+		go func() { ended <- emitter.NewPipeline(r, l, plainOptions()).Run(t.Context()) }()
+		synctest.Wait()
+		require.Len(t, l.appended(), 3)
+		require.Empty(t, ended, "the log is at work")
+		for range 3 {
+			l.release <- struct{}{}
+		}
+		require.ErrorIs(t, <-ended, lost)
+		require.Equal(t, []change.Position{"1", "2", "3"}, r.positions())
+		require.NoError(t, l.Close(t.Context()))
+	})
+}
+
+// A log that hangs does not keep a failed task from being opened again, and the cause stays the reader's error.
+func TestPipelineDrainsForALimitedTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := errors.New("connection lost")
+		r := &scriptReader{table: oneColumnTable(), batches: 1, size: 1, end: lost}
+		l := newFakeLog()
+		l.release = make(chan struct{})
+		o := plainOptions()
+		o.DrainTimeout = 3 * time.Second
+		began := time.Now()
+		ended := make(chan error, 1)
+		go func() { ended <- emitter.NewPipeline(r, l, o).Run(t.Context()) }()
+		go func() {
+			<-time.After(5 * time.Second)
+			l.release <- struct{}{}
+		}()
+		err := <-ended
+		require.ErrorIs(t, err, lost)
+		require.ErrorContains(t, err, "not done within 3s")
+		require.Equal(t, 5*time.Second, time.Since(began), "every unit is waited for")
+		require.NoError(t, l.Close(t.Context()))
+	})
 }
 
 // Notices lie in the unit of their batch, before the record they belong before, and become durable with its position. A

@@ -131,8 +131,13 @@ func (i *initial) start(ctx context.Context) {
 	}()
 }
 
-// failed hands out the notice of an error, then the error.
+// failed hands out what was read before an error and the notice of it, then the error.
 func (i *initial) failed(b *change.Batch) error {
+	if held := i.held; held.batch != nil {
+		i.held = filled{}
+		i.handOut(held, b)
+		return nil
+	}
 	if i.aborted || !i.run.o.Notices {
 		return i.run.err
 	}

@@ -128,6 +128,9 @@ func TestErrorsAreFinal(t *testing.T) {
 					require.ErrorContains(t, got.err, strconv.Quote(strings.Split(table, "/")[0]), "the error names the table")
 				}
 				require.NotContains(t, got.ends, behind)
+				if threads == 1 && step == "row u/2" {
+					require.Len(t, got.rows, 2, "a batch that was full comes before the error")
+				}
 				again := take(t, r)
 				require.ErrorIs(t, again.err, cause)
 				require.Empty(t, again.rows)
