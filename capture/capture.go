@@ -72,7 +72,10 @@ type Signal struct {
 	Data string // JSON
 }
 
-// SnapshotJob is a snapshot on demand, as operators see it.
+// InitialSnapshot is the id under which operators see the initial snapshot.
+const InitialSnapshot = "initial-snapshot"
+
+// SnapshotJob is a snapshot, as operators see it.
 type SnapshotJob struct {
 	ID       string    `json:"id"`
 	Type     string    `json:"type"` // initial, incremental or blocking
@@ -83,6 +86,45 @@ type SnapshotJob struct {
 	Error    string    `json:"error,omitempty"`
 	Created  time.Time `json:"created"`
 	Finished time.Time `json:"finished,omitzero"`
+	// Progress are the tables that were begun, Chunk is what was read last of one that is read in windows.
+	Progress []TableProgress `json:"progress,omitempty"`
+	Chunk    *SnapshotChunk  `json:"chunk,omitempty"`
+}
+
+// TableProgress is how far a table of a snapshot is, as operators see it. Numbers that are not known are -1.
+type TableProgress struct {
+	Table      string  `json:"table"`
+	Rows       int64   `json:"rows"`
+	Estimated  int64   `json:"estimated_rows"`
+	Blocks     int     `json:"blocks"`
+	BlocksDone int     `json:"blocks_done"`
+	Done       bool    `json:"done"`
+	RowsPerSec float64 `json:"rows_per_second"`
+	ETASeconds float64 `json:"eta_seconds"`
+}
+
+// Rate fills in speed and forecast, where so many of the rows came within d.
+func (t *TableProgress) Rate(rows int64, d time.Duration) {
+	t.RowsPerSec, t.ETASeconds = 0, -1
+	if seconds := d.Seconds(); seconds > 0 {
+		t.RowsPerSec = float64(rows) / seconds
+	}
+	switch {
+	case t.Done:
+		t.ETASeconds = 0
+	case t.RowsPerSec > 0 && t.Estimated >= t.Rows:
+		t.ETASeconds = float64(t.Estimated-t.Rows) / t.RowsPerSec
+	}
+}
+
+// SnapshotChunk is a piece of a table that was read in a window: the keys of its first and last row, and those of the table.
+type SnapshotChunk struct {
+	Number    int64  `json:"number"` // of this run, from 1 on
+	Table     string `json:"table"`
+	From      string `json:"from"`
+	To        string `json:"to"`
+	TableFrom string `json:"table_from,omitempty"` // unknown where the first piece was read before a restart
+	TableTo   string `json:"table_to"`
 }
 
 // Progress is how far the snapshot of one table is.
@@ -131,6 +173,8 @@ type Observation struct {
 	Received, Sent uint64
 	Unread         int64 // bytes of the source's log that have not come
 	Undurable      int64 // bytes of the source's log that are not durable here
+	Tables         int   // that were captured when the Reader was opened
+	Transactions   int64 // whose ends have come
 	Slot           *SlotState
 }
 

@@ -3,13 +3,13 @@
 package connect
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"freshet/capture"
 	"freshet/emitter"
 )
 
@@ -146,6 +146,7 @@ func (s *samples) native(c *ConnectorReport, t *TaskReport) {
 	s.counter("freshet_records_durable_total", "Records that the log of topics has made durable.", e.Durable)
 	s.counter("freshet_record_bytes_total", "Bytes of records.", src.counts.Bytes)
 	s.gauge("freshet_queue_batches", "Batches that were read and are not durable.", float64(src.Queue.Batches))
+	s.gauge("freshet_queue_bytes", "Bytes of the batches that were read and are not durable.", float64(src.Queue.Bytes))
 	s.gauge("freshet_queue_capacity_batches", "Batches that may be under way.", float64(src.Queue.Capacity))
 	s.latency(&src.counts)
 	s.slot(src)
@@ -196,8 +197,8 @@ func (s *samples) snapshot(src *SourceReport) {
 	}
 	s.gauge("freshet_snapshot_running", "1 while a snapshot is read.", flag(snap.Running))
 	s.gauge("freshet_snapshot_seconds", "How long the snapshot takes or took.", snap.Seconds)
-	s.gauge("freshet_snapshot_tables", "Tables of the snapshot that were begun.", float64(len(snap.Tables)))
-	s.gauge("freshet_snapshot_tables_remaining", "Tables that were begun and are not finished.", float64(remaining(snap)))
+	s.gauge("freshet_snapshot_tables", "Tables of the snapshot.", float64(len(snap.Tables)))
+	s.gauge("freshet_snapshot_tables_remaining", "Tables that are not finished.", float64(remaining(snap)))
 	for _, t := range capped(snap.Tables) {
 		s.gauge("freshet_snapshot_rows", "Rows that were read of a table.", float64(t.Rows), "table", t.Table)
 	}
@@ -224,9 +225,11 @@ func capped(tables []TableReport) []TableReport {
 		}
 		return strings.Compare(a.Table, b.Table)
 	})
-	other := TableReport{Table: otherTables}
+	other := TableReport{TableProgress: capture.TableProgress{Table: otherTables}}
 	for _, t := range sorted[mostTables:] {
 		other.Rows += t.Rows
+		other.Blocks += t.Blocks
+		other.BlocksDone += t.BlocksDone
 	}
 	return append(sorted[:mostTables], other)
 }
@@ -260,69 +263,6 @@ func (s *samples) connect(c *ConnectorReport, t *TaskReport) {
 // total is the number of events.
 func (e *EventCounts) total() int64 {
 	return e.Create + e.Update + e.Delete + e.Read + e.Truncate + e.Message
-}
-
-// badLabel is what a label's name may not hold.
-var badLabel = regexp.MustCompile(`[^a-zA-Z0-9_]`)
-
-// debezium are the attributes of Debezium's MBeans, named as its examples' JMX exporter names them.
-func (s *samples) debezium(t *TaskReport) {
-	src := t.Source
-	if src == nil {
-		return
-	}
-	tags := []string{}
-	for _, name := range sortedKeys(src.Tags) {
-		label := badLabel.ReplaceAllString(name, "_")
-		if label != "" && !slices.Contains([]string{"plugin", "name", "task", "context", "database", "table"}, label) && (label[0] < '0' || label[0] > '9') {
-			tags = append(tags, label, src.Tags[name])
-		}
-	}
-	common := append([]string{"plugin", "postgres", "name", src.Prefix, "task", strconv.Itoa(t.ID), "database", src.Database}, tags...)
-	s.label(append(common, "context", "streaming")...)
-	s.debeziumCommon(src)
-	s.debeziumStreaming(src)
-	s.label(append(common, "context", "snapshot")...)
-	s.debeziumCommon(src)
-	s.debeziumSnapshot(src)
-}
-
-func (s *samples) attribute(name string, v float64, pairs ...string) {
-	s.send(prometheus.UntypedValue, "debezium_metrics_"+name, "Attribute "+name+" of Debezium's MBean.", v, pairs...)
-}
-
-func (s *samples) debeziumCommon(src *SourceReport) {
-	e := &src.Events
-	s.attribute("MilliSecondsSinceLastEvent", float64(src.IdleMillis))
-	s.attribute("TotalNumberOfEventsSeen", float64(e.total()+e.Filtered+e.Failed))
-	s.attribute("TotalNumberOfCreateEventsSeen", float64(e.Create))
-	s.attribute("TotalNumberOfUpdateEventsSeen", float64(e.Update))
-	s.attribute("TotalNumberOfDeleteEventsSeen", float64(e.Delete))
-	s.attribute("NumberOfErroneousEvents", float64(e.Failed))
-	s.attribute("NumberOfEventsFiltered", float64(e.Filtered))
-	s.attribute("QueueTotalCapacity", float64(src.Queue.Capacity))
-	s.attribute("QueueRemainingCapacity", float64(src.Queue.Capacity-src.Queue.Batches))
-}
-
-func (s *samples) debeziumStreaming(src *SourceReport) {
-	s.attribute("Connected", flag(src.Connected))
-	s.attribute("MilliSecondsBehindSource", float64(src.LagMillis))
-}
-
-func (s *samples) debeziumSnapshot(src *SourceReport) {
-	snap := src.Snapshot
-	s.attribute("SnapshotRunning", flag(snap != nil && snap.Running))
-	s.attribute("SnapshotCompleted", flag(snap != nil && !snap.Running))
-	s.attribute("SnapshotSkipped", flag(snap == nil))
-	if snap == nil {
-		return
-	}
-	s.attribute("SnapshotDurationInSeconds", snap.Seconds)
-	s.attribute("TotalTableCount", float64(len(snap.Tables)))
-	s.attribute("RemainingTableCount", float64(remaining(snap)))
-	for _, t := range capped(snap.Tables) {
-		s.attribute("RowsScanned", float64(t.Rows), "table", t.Table)
-	}
 }
 
 func sortedKeys(m map[string]string) []string {

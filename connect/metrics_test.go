@@ -3,6 +3,7 @@
 package connect
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -23,7 +24,8 @@ func sample() []ConnectorReport {
 	m.open(&observed{})
 	m.progress(capture.Progress{Table: schema.ID{Schema: "public", Name: "a"}, Rows: 10, Estimated: 20})
 	m.progress(capture.Progress{Table: schema.ID{Schema: "public", Name: "b"}, Rows: 5, Estimated: 5, Done: true})
-	m.durable(`{"lsn":1}`)
+	m.durable(`{"lsn":1,"txId":7,"xmin":3}`)
+	m.jobs([]capture.SnapshotJob{{ID: "x", State: "running", Chunk: &capture.SnapshotChunk{Number: 2, From: "1", To: "2", TableFrom: "1", TableTo: "9"}}})
 	src := m.report(time.Now())
 	return []ConnectorReport{
 		{Name: "src", Type: "source", State: Running, Tasks: []TaskReport{{State: Running, Source: src}}},
@@ -76,7 +78,7 @@ func TestMetricNames(t *testing.T) {
 func TestTableLabelsAreCapped(t *testing.T) {
 	var tables []TableReport
 	for i := range 1000 {
-		tables = append(tables, TableReport{Table: fmt.Sprintf("t%04d", i), Rows: int64(i)})
+		tables = append(tables, TableReport{TableProgress: capture.TableProgress{Table: fmt.Sprintf("t%04d", i), Rows: int64(i)}})
 	}
 	out := capped(tables)
 	require.Len(t, out, mostTables+1)
@@ -118,6 +120,10 @@ func TestSnapshotProgress(t *testing.T) {
 	id := schema.ID{Schema: "public", Name: "a"}
 	m.progress(capture.Progress{Table: id, Rows: 50, Estimated: 100, Blocks: 4, BlocksDone: 2})
 	m.tables["public.a"].began = time.Now().Add(-10 * time.Second)
+	j, ok := m.live()
+	require.True(t, ok)
+	require.Equal(t, []string{"public.a"}, j.Left)
+	require.InDelta(t, 10, j.Progress[0].ETASeconds, 1)
 	s := m.report(time.Now()).Snapshot
 	require.True(t, s.Running)
 	require.InDelta(t, 5, s.Tables[0].RowsPerSec, 0.5)
@@ -127,4 +133,55 @@ func TestSnapshotProgress(t *testing.T) {
 	require.False(t, s.Running)
 	require.EqualValues(t, 100, s.Rows)
 	require.Zero(t, s.Tables[0].ETASeconds)
+}
+
+// An interrupted snapshot is aborted until it goes on; by windows it is no longer COPY's, and completes with its job.
+func TestSnapshotThatGoesOn(t *testing.T) {
+	m := &meter{}
+	id := schema.ID{Schema: "public", Name: "a"}
+	require.True(t, m.progress(capture.Progress{Table: schema.ID{Schema: "public", Name: "b"}}))
+	require.False(t, m.progress(capture.Progress{Table: id, Rows: 50, Estimated: 100, Blocks: 4, BlocksDone: 2}))
+	require.False(t, m.progress(capture.Progress{Table: schema.ID{Schema: "public", Name: "b"}, Rows: 5, Blocks: 1, BlocksDone: 1, Done: true}))
+	require.True(t, m.close())
+	require.False(t, m.close())
+	s := m.report(time.Now()).Snapshot
+	require.True(t, s.Aborted)
+	require.False(t, s.Running)
+	j, ok := m.initial(errors.New("connection lost"))
+	require.True(t, ok)
+	require.Equal(t, "queued", j.State)
+	require.Equal(t, "connection lost", j.Error)
+	require.Equal(t, []string{"public.a"}, j.Left)
+
+	job := capture.SnapshotJob{ID: capture.InitialSnapshot, State: "running", Tables: []string{"public.a"}, Left: []string{"public.a"}, Progress: []capture.TableProgress{{Table: "public.a", Rows: 3}}}
+	m.jobs([]capture.SnapshotJob{job})
+	s = m.report(time.Now()).Snapshot
+	require.True(t, s.Running)
+	require.False(t, s.Aborted)
+	require.EqualValues(t, 8, s.Rows)
+	_, ok = m.live()
+	require.False(t, ok, "the job tells how far it is")
+	job.State, job.Left, job.Finished = "completed", nil, time.Now()
+	m.jobs([]capture.SnapshotJob{job})
+	s = m.report(time.Now()).Snapshot
+	require.False(t, s.Running)
+	require.False(t, s.Aborted)
+	require.Zero(t, remaining(s))
+	require.Nil(t, m.report(time.Now()).Demand, "nobody asked for it")
+}
+
+func TestPausedSnapshots(t *testing.T) {
+	m := &meter{}
+	at := func(state string) *DemandReport {
+		m.jobs([]capture.SnapshotJob{{ID: "x", State: state}})
+		return m.report(time.Now().Add(time.Minute)).Demand
+	}
+	require.True(t, at("running").Running)
+	d := at("paused")
+	require.True(t, d.Paused)
+	require.False(t, d.Running)
+	require.InDelta(t, 60, d.PausedSeconds, 1)
+	require.InDelta(t, 0, at("running").PausedSeconds, 1)
+	m.jobs([]capture.SnapshotJob{{ID: "x", State: "cancelled", Finished: time.Now()}})
+	require.True(t, m.report(time.Now()).Demand.Aborted)
 }

@@ -4,9 +4,6 @@ package connect
 
 import (
 	"encoding/json"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"freshet/capture"
@@ -61,8 +58,14 @@ type SourceReport struct {
 	IdleMillis     int64              `json:"last_event_ms"` // since a change was last durable
 	Events         EventCounts        `json:"events"`
 	Queue          QueueReport        `json:"queue"`
+	Tables         int                `json:"captured_tables"` // when the task was opened
+	Transactions   int64              `json:"transactions"`    // that have come since then
 	Slot           *capture.SlotState `json:"slot,omitempty"`
 	Snapshot       *SnapshotReport    `json:"snapshot,omitempty"`
+	Demand         *DemandReport      `json:"on_demand,omitempty"` // nil where no snapshot was asked for
+
+	// SkipsUnchanged says that updates that change nothing are left out.
+	SkipsUnchanged bool `json:"-"`
 
 	counts emitter.Counts
 }
@@ -84,11 +87,13 @@ type EventCounts struct {
 type QueueReport struct {
 	Batches  int64 `json:"batches"`
 	Capacity int64 `json:"capacity"`
+	Bytes    int64 `json:"bytes"` // of these batches
 }
 
-// SnapshotReport is how far a snapshot is.
+// SnapshotReport is how far the initial snapshot is.
 type SnapshotReport struct {
 	Running bool          `json:"running"`
+	Aborted bool          `json:"aborted"` // it was interrupted, and goes on with the next attempt
 	Seconds float64       `json:"seconds"`
 	Rows    int64         `json:"rows"`
 	Tables  []TableReport `json:"tables"`
@@ -96,165 +101,18 @@ type SnapshotReport struct {
 
 // TableReport is the snapshot of a table.
 type TableReport struct {
-	Table      string  `json:"table"`
-	Rows       int64   `json:"rows"`
-	Estimated  int64   `json:"estimated_rows"`
-	Blocks     int     `json:"blocks"`
-	BlocksDone int     `json:"blocks_done"`
-	Done       bool    `json:"done"`
-	RowsPerSec float64 `json:"rows_per_second"`
-	ETASeconds float64 `json:"eta_seconds"`
+	capture.TableProgress
 
-	began, ended time.Time
+	began, ended time.Time // zero before
 }
 
-// meter is what the attempts of a source task share, for reports. It is safe for concurrent use.
-type meter struct {
-	stats            emitter.Stats
-	prefix, database string
-	tags             map[string]string
-
-	mu       sync.Mutex // guards what follows
-	reader   capture.Reader
-	position string
-	began    time.Time // of the snapshot; zero for none
-	ended    time.Time
-	tables   map[string]*TableReport
-}
-
-// parseTags reads custom.metric.tags: k1=v1,k2=v2.
-func parseTags(items []string) map[string]string {
-	tags := map[string]string{}
-	for _, item := range items {
-		if k, v, ok := strings.Cut(item, "="); ok {
-			tags[strings.TrimSpace(k)] = strings.TrimSpace(v)
-		}
-	}
-	return tags
-}
-
-// open notes the Reader of an attempt, nil at its end.
-func (m *meter) open(r capture.Reader) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.reader = r
-}
-
-// durable notes a position that became durable.
-func (m *meter) durable(position string) {
-	if position == "" {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.position = position
-}
-
-// progress notes how the snapshot of a table goes on.
-func (m *meter) progress(p capture.Progress) {
-	now := time.Now()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	name := p.Table.String()
-	t := m.tables[name]
-	if t == nil || t.Done && !p.Done { // the first of a snapshot
-		if m.tables == nil || m.running() == 0 {
-			m.tables, m.began = map[string]*TableReport{}, now
-		}
-		t = &TableReport{Table: name, began: now}
-		m.tables[name] = t
-	}
-	t.Rows, t.Estimated, t.Blocks, t.BlocksDone, t.Done = p.Rows, p.Estimated, p.Blocks, p.BlocksDone, p.Done
-	if p.Done {
-		t.ended, m.ended = now, now
-	}
-}
-
-// running is the number of tables that are being read. mu is held.
-func (m *meter) running() (n int) {
-	for _, t := range m.tables {
-		if !t.Done {
-			n++
-		}
-	}
-	return n
-}
-
-// observe is the state of the Reader; without one nothing is known.
-func (m *meter) observe() capture.Observation {
-	m.mu.Lock()
-	r := m.reader
-	m.mu.Unlock()
-	if o, ok := r.(capture.Observer); ok {
-		return o.Observe()
-	}
-	return capture.Observation{Unread: -1, Undurable: -1}
-}
-
-// report is the state of the task's source.
-func (m *meter) report(now time.Time) *SourceReport {
-	o, c := m.observe(), m.stats.Counts()
-	r := &SourceReport{
-		Prefix: m.prefix, Database: m.database, Tags: m.tags, Phase: o.Phase, Connected: o.Connected,
-		LagBytes: o.Unread, UndurableBytes: o.Undurable, LagMillis: -1, IdleMillis: -1, Slot: o.Slot,
-		Events: EventCounts{
-			Create: c.Creates, Update: c.Updates, Delete: c.Deletes, Read: c.Reads, Truncate: c.Truncates, Message: c.Messages,
-			Filtered: c.Filtered, Failed: c.Failed, Durable: c.Durable,
-		},
-		Queue: QueueReport{Batches: c.Held, Capacity: c.Capacity}, counts: c,
-	}
-	if !c.Newest.IsZero() {
-		r.LagMillis = c.Behind.Milliseconds()
-	}
-	if !c.Last.IsZero() {
-		r.IdleMillis = now.Sub(c.Last).Milliseconds()
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if json.Valid([]byte(m.position)) {
-		r.Position = json.RawMessage(m.position)
-	}
-	r.Snapshot = m.snapshot(o.Phase == "snapshot", now)
-	return r
-}
-
-// snapshot is nil where none was taken since the worker's start. mu is held.
-func (m *meter) snapshot(running bool, now time.Time) *SnapshotReport {
-	if m.began.IsZero() {
-		return nil
-	}
-	s := &SnapshotReport{Running: running || m.running() > 0}
-	end := m.ended
-	if s.Running {
-		end = now
-	}
-	s.Seconds = end.Sub(m.began).Seconds()
-	for _, t := range m.tables {
-		t := *t
-		t.rate(now)
-		s.Rows += t.Rows
-		s.Tables = append(s.Tables, t)
-	}
-	slices.SortFunc(s.Tables, func(a, b TableReport) int { return strings.Compare(a.Table, b.Table) })
-	return s
-}
-
-// rate fills in speed and forecast.
-func (t *TableReport) rate(now time.Time) {
-	end := now
-	if t.Done {
-		end = t.ended
-	}
-	t.ETASeconds = -1
-	if seconds := end.Sub(t.began).Seconds(); seconds > 0 {
-		t.RowsPerSec = float64(t.Rows) / seconds
-	}
-	switch {
-	case t.Done:
-		t.ETASeconds = 0
-	case t.RowsPerSec > 0 && t.Estimated >= t.Rows:
-		t.ETASeconds = float64(t.Estimated-t.Rows) / t.RowsPerSec
-	}
+// DemandReport is what snapshots on demand do.
+type DemandReport struct {
+	Running       bool                   `json:"running"`
+	Paused        bool                   `json:"paused"`
+	Aborted       bool                   `json:"aborted"` // the last one that ended was cancelled or failed
+	PausedSeconds float64                `json:"paused_seconds"`
+	Chunk         *capture.SnapshotChunk `json:"chunk,omitempty"` // that was read last
 }
 
 // NewReport judges connectors: a worker is ready when every task that should run runs and makes progress.

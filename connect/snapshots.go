@@ -43,6 +43,7 @@ type Snapshots struct {
 	mu     sync.Mutex // guards what follows
 	kept   keptSnapshots
 	loaded bool
+	meter  *meter // of the task; nil before it was opened
 }
 
 // keptSnapshots is what outlives the process.
@@ -92,9 +93,10 @@ func (s *Snapshots) save() error {
 }
 
 // opened is called before a reader is opened: it gets what no reader has taken yet.
-func (s *Snapshots) opened() (<-chan capture.Signal, error) {
+func (s *Snapshots) opened(m *meter) (<-chan capture.Signal, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.meter = m
 	if err := s.load(); err != nil {
 		return nil, err
 	}
@@ -134,6 +136,7 @@ func (s *Snapshots) report(jobs []capture.SnapshotJob) {
 		if len(j.Tables) < len(old.Tables) {
 			j.Tables = old.Tables
 		}
+		j.Progress = withTables(j.Progress, old.Progress)
 		*old = j
 	}
 	before := len(s.kept.Waiting)
@@ -148,6 +151,39 @@ func (s *Snapshots) report(jobs []capture.SnapshotJob) {
 	}
 }
 
+// withTables adds the tables that only the earlier progress has: they were read before a restart.
+func withTables(now, before []capture.TableProgress) []capture.TableProgress {
+	var out []capture.TableProgress
+	for _, t := range before {
+		if !slices.ContainsFunc(now, func(n capture.TableProgress) bool { return n.Table == t.Table }) {
+			out = append(out, t)
+		}
+	}
+	return append(out, now...)
+}
+
+// initial notes that the initial snapshot has begun, has ended or was interrupted; see meter.initial.
+func (s *Snapshots) initial(j capture.SnapshotJob, ok bool) {
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept.put(j)
+	if err := s.save(); err != nil {
+		s.log.Warn("the state of snapshots could not be kept", "error", err)
+	}
+}
+
+// put takes the place of the job with its id, or is added.
+func (k *keptSnapshots) put(j capture.SnapshotJob) {
+	if i := slices.IndexFunc(k.Jobs, func(old capture.SnapshotJob) bool { return old.ID == j.ID }); i >= 0 {
+		k.Jobs[i] = j
+		return
+	}
+	k.Jobs = append(k.Jobs, j)
+}
+
 // List is all snapshots that are known, the oldest first.
 func (s *Snapshots) List() ([]capture.SnapshotJob, error) {
 	s.mu.Lock()
@@ -155,7 +191,29 @@ func (s *Snapshots) List() ([]capture.SnapshotJob, error) {
 	if err := s.load(); err != nil {
 		return nil, err
 	}
-	return append([]capture.SnapshotJob{}, s.kept.Jobs...), nil
+	now := keptSnapshots{Jobs: append([]capture.SnapshotJob{}, s.kept.Jobs...)}
+	if j, ok := s.copying(); ok {
+		now.put(j)
+	}
+	return now.Jobs, nil
+}
+
+// copying is the initial snapshot while it is no job of the reader. The caller holds mu.
+func (s *Snapshots) copying() (capture.SnapshotJob, bool) {
+	if s.meter == nil {
+		return capture.SnapshotJob{}, false
+	}
+	return s.meter.live()
+}
+
+// refuseInitial is the answer to who wants to hold back or cancel the initial snapshot: the stream behind it needs it.
+func (s *Snapshots) refuseInitial(job *capture.SnapshotJob) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, copying := s.copying(); job.ID != capture.InitialSnapshot || !copying && job.State != "queued" {
+		return nil
+	}
+	return &Error{409, "The initial snapshot can only be stopped together with its connector: PUT /connectors/" + s.name + "/stop"}
 }
 
 // Get is one of them.
@@ -243,6 +301,9 @@ func (s *Snapshots) Pause(id string, paused bool) error {
 	if !job.Finished.IsZero() {
 		return &Error{409, fmt.Sprintf("Snapshot %s is %s", id, job.State)}
 	}
+	if err := s.refuseInitial(&job); err != nil {
+		return err
+	}
 	kind := "resume-snapshot"
 	if paused {
 		kind = "pause-snapshot"
@@ -254,6 +315,9 @@ func (s *Snapshots) Pause(id string, paused bool) error {
 func (s *Snapshots) Delete(id string) (gone bool, err error) {
 	job, err := s.Get(id)
 	if err != nil {
+		return false, err
+	}
+	if err := s.refuseInitial(&job); err != nil {
 		return false, err
 	}
 	s.mu.Lock()

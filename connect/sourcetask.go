@@ -27,6 +27,7 @@ type sourceTask struct {
 	log       *taskLog
 	drain     time.Duration
 	meter     *meter
+	snapshots *Snapshots
 	dog       *watchdog
 }
 
@@ -38,8 +39,12 @@ var (
 // Run carries changes until ctx ends, then closes the reader: after the pipeline has drained, so that the last position
 // is confirmed before the connection goes.
 func (t *sourceTask) Run(ctx context.Context) error {
-	defer t.meter.open(nil)
 	err := withFaults(t.connector, t.faults, t.watched(ctx))
+	defer func() {
+		if t.meter.close() {
+			t.snapshots.initial(t.meter.initial(err))
+		}
+	}()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.drain)
 	defer cancel()
 	if cerr := t.reader.Close(closing); cerr != nil {
@@ -95,17 +100,23 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger, m 
 		}
 		env := capture.Env{Connector: c.Name, From: change.Position(from), Log: log, Spool: capture.NewSpool(w.topics, c.Name)}
 		m.durable(from)
+		snapshots := w.Snapshots(c.Name)
+		t.snapshots = snapshots
 		env.Progress = func(p capture.Progress) {
-			m.progress(p)
+			if m.progress(p) {
+				snapshots.initial(m.initial(nil))
+			}
 			if w.progress != nil {
 				w.progress(c.Name, p)
 			}
 		}
-		snapshots := w.Snapshots(c.Name)
-		if env.Signals, err = snapshots.opened(); err != nil {
+		if env.Signals, err = snapshots.opened(m); err != nil {
 			return nil, err
 		}
-		env.Jobs = snapshots.report
+		env.Jobs = func(jobs []capture.SnapshotJob) {
+			m.jobs(jobs)
+			snapshots.report(jobs)
+		}
 		o, err := emitter.ParseOptions(v, c.Plugin.Source.Describe())
 		if err != nil {
 			return nil, finalError{err}

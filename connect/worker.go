@@ -235,7 +235,11 @@ func (c *Connector) NewTask(task int) *Supervisor {
 	if wait := v.Millis("retriable.restart.connector.wait.ms"); v.Has("retriable.restart.connector.wait.ms") && wait > 0 {
 		o.Backoff = Backoff{Min: wait, Max: wait}
 	}
-	o.meter, o.watch = &meter{prefix: v.Get("topic.prefix"), database: v.Get("database.dbname"), tags: parseTags(v.List("custom.metric.tags"))}, &watch{}
+	o.watch = &watch{}
+	o.meter = &meter{
+		prefix: v.Get("topic.prefix"), database: v.Get("database.dbname"), tags: parseTags(v.List("custom.metric.tags")),
+		skipsUnchanged: v.Bool("skip.messages.without.change"),
+	}
 	o.Open = c.sourceOpener(task, v, log, o.meter, o.watch)
 	return NewSupervisor(o)
 }

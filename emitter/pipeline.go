@@ -38,6 +38,7 @@ type frame struct {
 	records []topic.Record
 	arena   []byte
 	mark    string
+	size    int64 // of the batch as it was read
 	err     error // of the log
 	extra   bool  // holds records of no batch: it moves no position and is no part of the ring
 }
@@ -75,7 +76,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	read := make(chan *frame, p.o.BatchesInFlight)
 	written := make(chan *frame, cap(p.flying))
 
-	// Reading ends with readCtx, or ends it; the others go on until they have drained what was read, or drain ends.
+	// Reading ends with readCtx, or ends it by a failure; the others go on until they have drained what was read, or drain ends.
 	drain, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	readCtx, stopRead := context.WithCancel(ctx)
@@ -88,8 +89,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	var failed error // of the reader; Wait comes after it
 	g.Go(func() error {
 		defer close(read)
-		defer stopRead()
-		failed = p.read(readCtx, ring, read)
+		if failed = p.read(readCtx, ring, read); failed != nil {
+			stopRead()
+		}
 		return nil
 	})
 	g.Go(func() error { return p.encode(gctx, rec, read, written) })
@@ -137,7 +139,9 @@ func (p *Pipeline) read(ctx context.Context, ring chan *frame, out chan<- *frame
 		f.batch.Seq = seq
 		p.stats.batches.Add(1)
 		p.stats.held.Add(1)
-		large := f.batch.Size() > largeBatch
+		f.size = int64(f.batch.Size())
+		p.stats.heldSize.Add(f.size)
+		large := f.size > largeBatch
 		out <- f // never blocks: out has room for every frame
 		if large {
 			if !rest(ctx, ring) {
@@ -306,6 +310,7 @@ func (p *Pipeline) commit(ctx context.Context, written <-chan *frame, ring chan<
 		}
 		f.release()
 		p.stats.held.Add(-1)
+		p.stats.heldSize.Add(-f.size)
 		ring <- f // never blocks
 	}
 	return nil

@@ -163,7 +163,11 @@ func (r *recorder) skipped(b *change.Batch, c *change.Change) bool {
 	if r.o.Skip[c.Op] && !(c.Op == change.Update && c.OldKey.Present() && !b.Equal(c.OldKey, c.Key)) {
 		return true
 	}
-	return r.o.SkipUnchanged && c.Op == change.Update && c.Before.Present() && b.Equal(c.Before, c.After)
+	if r.o.SkipUnchanged && c.Op == change.Update && c.Before.Present() && b.Equal(c.Before, c.After) {
+		r.stats.unchanged.Add(1)
+		return true
+	}
+	return false
 }
 
 // addKeyChange makes delete, tombstone and create of an update of the key, each with the other key in a header.

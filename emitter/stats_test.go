@@ -36,3 +36,22 @@ func TestStatsOfABatch(t *testing.T) {
 		s.settled(b, now)
 	}))
 }
+
+func TestQuantilesOfLatency(t *testing.T) {
+	s := &Stats{}
+	require.Zero(t, ptr(s.Counts()).Quantile(0.5))
+	now := time.Now()
+	for _, age := range []time.Duration{3 * time.Millisecond, 30 * time.Millisecond, 30 * time.Millisecond, 400 * time.Second} {
+		b := &change.Batch{Changes: []change.Change{{SourceMicros: now.Add(-age).UnixMicro()}}}
+		s.settled(b, now)
+	}
+	c := s.Counts()
+	require.EqualValues(t, 4, c.Latencies())
+	require.InDelta(t, 3, c.LatencyMin.Milliseconds(), 1)
+	require.InDelta(t, 400, c.LatencyMax.Seconds(), 1)
+	require.InDelta(t, 37, c.Quantile(0.5).Milliseconds(), 13, "within its bucket")
+	require.Equal(t, c.LatencyMax, c.Quantile(0.99), "above all buckets")
+	require.Equal(t, c.LatencyMin, c.Quantile(0), "never below what was measured")
+}
+
+func ptr[T any](v T) *T { return &v }

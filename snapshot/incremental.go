@@ -25,7 +25,8 @@ type Windows interface {
 	// Open begins a window. The low watermark is set before it returns.
 	Open(ctx context.Context) (Window, error)
 	// Blocking makes the Reader of an ordinary snapshot of tables, which ends with a batch whose SnapshotEnd is set.
-	Blocking(ctx context.Context, parts []*Part) (capture.Reader, error)
+	// progress is for Options.Progress.
+	Blocking(ctx context.Context, parts []*Part, progress func(capture.Progress)) (capture.Reader, error)
 	Close(ctx context.Context) error
 }
 
@@ -46,8 +47,8 @@ type Window interface {
 type Piece struct {
 	Rows      int
 	Last, Max string // keys, for Part.After and Part.Max; "" without rows
-	// LastText and MaxText are the keys for people.
-	LastText, MaxText string
+	// FirstText, LastText and MaxText are the keys for people.
+	FirstText, LastText, MaxText string
 	// Keyless says that the table cannot be paged: it has no key, and no surrogate was named.
 	Keyless bool
 }
@@ -130,10 +131,12 @@ type onDemand struct {
 	taking  sync.WaitGroup     // for them
 	closed  bool
 
-	mu     sync.Mutex // guards what follows
-	queued []capture.Signal
-	wake   context.CancelFunc // ends the Next of the stream that is waited for; nil for none
-	inside []marked           // positions with our members that were handed out and not yet committed
+	mu       sync.Mutex // guards what follows
+	queued   []capture.Signal
+	wake     context.CancelFunc      // ends the Next of the stream that is waited for; nil for none
+	scanned  []capture.TableProgress // of the blocking snapshot that is being read
+	scanning time.Time               // since then
+	inside   []marked                // positions with our members that were handed out and not yet committed
 }
 
 // marked is a position with our members, and the one of the stream that it was made of.
@@ -309,9 +312,12 @@ func (r *onDemand) work(ctx context.Context) error {
 		return r.openWindow(ctx, j)
 	}
 	var err error
+	r.mu.Lock()
+	r.scanned, r.scanning = nil, time.Now()
+	r.mu.Unlock()
 	r.o.Log.Info("blocking snapshot begins: the stream waits", "id", j.ID, "tables", j.tables())
 	r.track(j, StateRunning, "")
-	if r.blocking, err = r.q.Blocking(ctx, j.Parts); err != nil {
+	if r.blocking, err = r.q.Blocking(ctx, j.Parts, r.blockingProgress); err != nil {
 		return fmt.Errorf("begin the blocking snapshot %q: %w", j.ID, err)
 	}
 	return nil
@@ -322,9 +328,14 @@ func (r *onDemand) nextOfBlocking(ctx context.Context, b *change.Batch) error {
 	if err := r.blocking.Next(ctx, b); err != nil {
 		return err
 	}
-	r.state.Jobs[0].count(len(b.Changes))
-	if b.SnapshotEnd {
-		j := r.state.Jobs[0]
+	j := r.state.Jobs[0]
+	j.count(len(b.Changes))
+	r.mu.Lock()
+	j.scanned = slices.Clone(r.scanned)
+	r.mu.Unlock()
+	if !b.SnapshotEnd {
+		r.track(j, StateRunning, "")
+	} else {
 		r.state.Jobs = r.state.Jobs[1:]
 		if err := r.blocking.Close(ctx); err != nil {
 			return fmt.Errorf("end the blocking snapshot %q: %w", j.ID, err)

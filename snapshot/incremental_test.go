@@ -129,7 +129,7 @@ func (w *modelWindows) Open(context.Context) (snapshot.Window, error) {
 	return &modelWindow{m: w.m, state: w.m.done}, nil
 }
 
-func (w *modelWindows) Blocking(context.Context, []*snapshot.Part) (capture.Reader, error) {
+func (w *modelWindows) Blocking(_ context.Context, _ []*snapshot.Part, _ func(capture.Progress)) (capture.Reader, error) {
 	return snapshot.Initial(newFake(nil, "t=2"), nil, snapshot.Options{}), nil
 }
 func (w *modelWindows) Close(context.Context) error { return nil }

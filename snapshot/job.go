@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"freshet/capture"
 	"freshet/change"
 	"freshet/schema"
 )
@@ -21,9 +23,11 @@ type Job struct {
 	Begun    bool    `json:"begun,omitempty"`   // STARTED was said
 	Parts    []*Part `json:"parts"`             // still to be read, the first is at work
 
-	rows    int64  // handed out in this run
-	problem string // of a table that was left out
-	stopped string // the tables left when it was stopped, with a window still open
+	rows    int64 // handed out in this run
+	chunk   *capture.SnapshotChunk
+	scanned []capture.TableProgress // of tables that were read in this run
+	problem string                  // of a table that was left out
+	stopped string                  // the tables left when it was stopped, with a window still open
 }
 
 // Part is a table to be read, or rows of it, and how far that is.
@@ -40,6 +44,28 @@ type Part struct {
 	After string `json:"after,omitempty"`
 	Max   string `json:"max,omitempty"`
 	Rows  int64  `json:"rows,omitempty"` // emitted so far
+
+	first string    // key, for people; "" where it was not read in this run
+	began time.Time // in this run
+	base  int64     // Rows then
+}
+
+// progress is how far the part is.
+func (p *Part) progress(done bool) capture.TableProgress {
+	out := capture.TableProgress{Table: p.Table.String(), Rows: p.Rows, Estimated: -1, Done: done}
+	out.Rate(p.Rows-p.base, time.Since(p.began))
+	return out
+}
+
+// progress are the tables that were begun in this run.
+func (j *Job) progress() []capture.TableProgress {
+	out := slices.Clone(j.scanned)
+	for _, p := range j.Parts {
+		if !p.began.IsZero() {
+			out = append(out, p.progress(false))
+		}
+	}
+	return out
 }
 
 // The member that holds the state of jobs in positions, and its version.

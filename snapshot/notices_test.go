@@ -127,7 +127,7 @@ type blockingWindows struct {
 	fake func() *fakeQuerier
 }
 
-func (w *blockingWindows) Blocking(context.Context, []*snapshot.Part) (capture.Reader, error) {
+func (w *blockingWindows) Blocking(_ context.Context, _ []*snapshot.Part, _ func(capture.Progress)) (capture.Reader, error) {
 	return snapshot.Initial(w.fake(), nil, snapshot.Options{BatchRows: 1, Notices: true, Connector: "s"}), nil
 }
 

@@ -108,6 +108,7 @@ func (r *run) readTables(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.announce(tasks)
 	queue := make(chan *task, len(tasks))
 	for _, t := range tasks {
 		queue <- t
@@ -141,6 +142,17 @@ func (r *run) divide(ctx context.Context, tables []Table) ([]*task, error) {
 		}
 	}
 	return tasks, nil
+}
+
+// announce tells Progress of all tables before the first row.
+func (r *run) announce(tasks []*task) {
+	var last *tableState
+	for _, t := range tasks {
+		if t.table != last {
+			last = t.table
+			last.report(r, 0, false)
+		}
+	}
 }
 
 // openSessions opens all sessions before the first row is read: what holds the state for late ones need not stay.

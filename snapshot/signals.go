@@ -229,6 +229,19 @@ func (r *onDemand) say(n change.Notice, data ...schema.Param) {
 	r.said = append(r.said, n)
 }
 
+// blockingProgress notes how the blocking snapshot goes on; its sessions call it.
+func (r *onDemand) blockingProgress(p capture.Progress) {
+	now := capture.TableProgress{Table: p.Table.String(), Rows: p.Rows, Estimated: p.Estimated, Blocks: p.Blocks, BlocksDone: p.BlocksDone, Done: p.Done}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now.Rate(p.Rows, time.Since(r.scanning))
+	if i := slices.IndexFunc(r.scanned, func(t capture.TableProgress) bool { return t.Table == now.Table }); i >= 0 {
+		r.scanned[i] = now
+		return
+	}
+	r.scanned = append(r.scanned, now)
+}
+
 // track notes the state of a job for operators.
 func (r *onDemand) track(j *Job, state, problem string) {
 	i := slices.IndexFunc(r.statuses, func(s capture.SnapshotJob) bool { return s.ID == j.ID && s.Finished.IsZero() })
@@ -251,13 +264,13 @@ func (r *onDemand) track(j *Job, state, problem string) {
 		}
 	}
 	s := &r.statuses[i]
-	s.State, s.Rows, s.Error = state, j.rows, problem
+	s.State, s.Rows, s.Error, s.Chunk, s.Progress = state, j.rows, problem, j.chunk, j.progress()
 	s.Left = nil
 	if left := j.tables(); left != "" {
 		s.Left = strings.Split(left, ",")
 	}
 	if state == StateCompleted || state == StateFailed || state == StateCancelled {
-		s.Finished = time.Now().UTC()
+		s.Finished, s.Chunk = time.Now().UTC(), nil
 	}
 	if r.o.Jobs != nil {
 		r.o.Jobs(slices.Clone(r.statuses))

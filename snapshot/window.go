@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 
+	"freshet/capture"
 	"freshet/change"
 	"freshet/internal/failpoint"
 	"freshet/schema"
@@ -45,6 +47,9 @@ func (r *onDemand) openWindow(ctx context.Context, j *Job) error {
 	failpoint.Hit("snapshot.window.opened")
 	for len(j.Parts) > 0 {
 		p := j.Parts[0]
+		if p.began.IsZero() {
+			p.began, p.base = time.Now(), p.Rows
+		}
 		w.rows.Reset()
 		piece, err := at.Read(ctx, p, r.limit, &w.rows)
 		var part *PartError
@@ -70,6 +75,7 @@ func (r *onDemand) openWindow(ctx context.Context, j *Job) error {
 		w.part, w.piece = p, piece
 		w.index()
 		r.inProgress(j, p, piece)
+		r.track(j, StateRunning, "")
 		break
 	}
 	failpoint.Hit("snapshot.window.read")
@@ -84,6 +90,14 @@ func (r *onDemand) openWindow(ctx context.Context, j *Job) error {
 
 // inProgress tells of a piece that was read: of every one, or of the first of a table where the snapshot is an initial one.
 func (r *onDemand) inProgress(j *Job, p *Part, piece Piece) {
+	if p.After == "" {
+		p.first = piece.FirstText
+	}
+	c := &capture.SnapshotChunk{Number: 1, Table: p.Table.String(), From: piece.FirstText, To: piece.LastText, TableFrom: p.first, TableTo: piece.MaxText}
+	if j.chunk != nil {
+		c.Number = j.chunk.Number + 1
+	}
+	j.chunk = c
 	current := schema.Param{Name: "current_collection_in_progress", Value: p.Table.String()}
 	switch {
 	case !j.Initial:
@@ -99,6 +113,7 @@ func (r *onDemand) finishPart(j *Job, p *Part, status, problem string) {
 	r.notify(j, "TABLE_SCAN_COMPLETED", schema.Param{Name: "scanned_collection", Value: p.Table.String()},
 		schema.Param{Name: "total_rows_scanned", Value: strconv.FormatInt(p.Rows, 10)}, schema.Param{Name: "status", Value: status},
 		dataCollections(j.tables()))
+	j.scanned = append(j.scanned, p.progress(true))
 	j.Parts = j.Parts[1:]
 	if problem != "" {
 		j.problem = problem
@@ -133,6 +148,7 @@ func (r *onDemand) handOut(b *change.Batch) bool {
 		p.Rows += int64(w.piece.Rows)
 		w.job.count(w.piece.Rows)
 		if p.Whole && len(w.job.Parts) > 0 && w.job.Parts[0] == p {
+			w.job.scanned = append(w.job.scanned, p.progress(true))
 			w.job.Parts = w.job.Parts[1:]
 		}
 	}

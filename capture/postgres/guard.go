@@ -341,7 +341,7 @@ func lostError(o *options, connector string, gap error) error {
 func (r *Reader) Observe() capture.Observation {
 	o := capture.Observation{
 		Phase: "streaming", Connected: r.streaming.Load(), Asked: r.asking.Load(),
-		Received: r.shared.read.Load(),
+		Received: r.shared.read.Load(), Tables: r.tables, Transactions: r.recent.count(),
 	}
 	o.Unread, o.Undurable = r.Lag()
 	var sent lsn

@@ -28,6 +28,7 @@ type opening struct {
 	from   position // env.From, zero where there is none
 	server cluster
 	types  *Registry
+	tables int        // that are captured
 	slot   *slotState // nil where it does not exist
 	// spooled is what the spool holds behind from.
 	spooled spooled
@@ -88,7 +89,7 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 	op.log.Info("starting", "snapshot", p.snapshot, "because", p.why, "slot", op.o.SlotName, "position", string(op.env.From))
 	r := newReader(op.o, op.log, op.conn, op.types, op.from)
 	r.spool, r.spooled = op.env.Spool, op.spooled
-	r.cluster = op.server
+	r.cluster, r.tables = op.server, op.tables
 	r.guard.lost = op.lost
 	if r.senderTimeout, err = senderTimeout(ctx, conn); err != nil {
 		return nil, err
@@ -148,7 +149,7 @@ func (op *opening) prepare(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil {
 		return err
 	}
-	if len(tables) == 0 {
+	if op.tables = len(tables); op.tables == 0 {
 		op.log.Warn("no table is captured: check table.include.list and schema.include.list", "database", op.o.Database)
 	}
 	if err := setReplicaIdentities(ctx, conn, op.o, tables, op.log); err != nil {

@@ -7,11 +7,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"freshet/capture"
 	"freshet/snapshot"
 )
-
-// resumedJob is the id of the job that reads what an interrupted snapshot owes.
-const resumedJob = "initial-snapshot"
 
 // resume makes a job of what the stored snapshot owes, and says whether the snapshot can go on so: the stream begins at the
 // place of its state, which is gone, and what is missing is read by windows meanwhile. So the deletes since then come
@@ -49,11 +47,11 @@ func (op *opening) resume(ctx context.Context, conn *pgconn.PgConn) (resumed boo
 		op.log.Warn("the interrupted snapshot is taken again: its tables are not those of then, or one is read by a statement, or is large and has no key")
 		return false, nil
 	}
-	op.owed = &snapshot.Job{ID: resumedJob, Initial: true}
+	op.owed = &snapshot.Job{ID: capture.InitialSnapshot, Initial: true}
 	for _, p := range parts {
 		op.owed.Parts = append(op.owed.Parts, &snapshot.Part{Table: p.ID, Condition: p.condition, Whole: p.keyless})
 	}
-	op.log.Info("the interrupted snapshot goes on: what is missing is read by windows, beside the stream", "id", resumedJob,
+	op.log.Info("the interrupted snapshot goes on: what is missing is read by windows, beside the stream", "id", capture.InitialSnapshot,
 		"tables_finished", len(tables)-len(parts), "tables_left", len(parts))
 	return true, nil
 }

@@ -30,6 +30,7 @@ type Reader struct {
 
 	guard   *guard
 	cluster cluster // that was found when the Reader was opened
+	tables  int     // captured then
 
 	beating sync.Mutex // guards beats
 	beats   side       // used by Beat, and by Close after it

@@ -220,14 +220,18 @@ func (d *dbWindow) read(ctx context.Context, conn *pgconn.PgConn, p *snapshot.Pa
 	if err != nil || len(rows) == 0 {
 		return snapshot.Piece{}, err
 	}
-	last := rows[len(rows)-1]
+	piece.Rows, piece.Last = len(rows), t.key(rows[len(rows)-1])
+	piece.FirstText, piece.LastText, piece.MaxText = keyText(t.key(rows[0])), keyText(piece.Last), keyText(piece.Max)
+	return piece, d.decode(t, rows, b)
+}
+
+// key is the key of a row of a page, which has it behind its columns.
+func (t *windowTable) key(row [][]byte) string {
 	key := make([]*string, len(t.keys))
 	for i := range key {
-		key[i] = textOf(last[len(last)-len(t.keys)+i])
+		key[i] = textOf(row[len(row)-len(t.keys)+i])
 	}
-	piece.Rows, piece.Last = len(rows), writeKey(key)
-	piece.LastText, piece.MaxText = keyText(piece.Last), keyText(piece.Max)
-	return piece, d.decode(t, rows, b)
+	return writeKey(key)
 }
 
 // maximum reads the highest key of a table, "" where it has no rows.

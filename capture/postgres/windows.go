@@ -79,7 +79,7 @@ func (w *windows) Signal(b *change.Batch, c *change.Change) (capture.Signal, boo
 }
 
 // Blocking makes an ordinary snapshot of some tables. A condition is the whole statement to be read instead of a table.
-func (w *windows) Blocking(_ context.Context, parts []*snapshot.Part) (capture.Reader, error) {
+func (w *windows) Blocking(_ context.Context, parts []*snapshot.Part, progress func(capture.Progress)) (capture.Reader, error) {
 	o := *w.o
 	o.SnapshotInclude, o.SnapshotSelects = nil, map[string]string{}
 	for _, p := range parts {
@@ -92,7 +92,7 @@ func (w *windows) Blocking(_ context.Context, parts []*snapshot.Part) (capture.R
 	d.o = &o
 	return snapshot.Initial(newCopier(d, w.types, snapshotState{}, w.log), nil, snapshot.Options{
 		Threads: o.SnapshotThreads, Multiplier: o.SnapshotMultiplier, WholeTables: o.LegacyThreads,
-		BatchRows: o.MaxBatchSize, BatchBytes: batchBytes,
+		BatchRows: o.MaxBatchSize, BatchBytes: batchBytes, Progress: progress,
 		Notices: w.notices, Connector: o.TopicPrefix,
 	}), nil
 }
@@ -168,6 +168,13 @@ type recentXIDs struct {
 	mu   sync.Mutex
 	ring [4096]uint32
 	n    int
+}
+
+// count is how many were ever added.
+func (r *recentXIDs) count() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return int64(r.n)
 }
 
 func (r *recentXIDs) add(xid uint32) {

@@ -103,7 +103,7 @@ func (a *app) snapshotList(client clientOf) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "list CONNECTOR",
-		Short: "List the snapshots of a connector",
+		Short: "List the snapshots of a connector, the initial one too, with their tables",
 		Args:  arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "table" && output != "json" {
@@ -132,6 +132,19 @@ func (a *app) writeSnapshots(jobs []capture.SnapshotJob) error {
 	fmt.Fprintln(w, "ID\tTYPE\tSTATE\tROWS\tTABLES LEFT\tCREATED\tERROR")
 	for _, j := range jobs {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", j.ID, j.Type, j.State, j.Rows, strings.Join(j.Left, ","), j.Created.Format(time.RFC3339), j.Error)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for i := range jobs {
+		if len(jobs[i].Progress) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s\n", jobs[i].ID)
+		for j := range jobs[i].Progress {
+			t := &jobs[i].Progress[j]
+			fmt.Fprintf(w, "  %s\t%s\n", t.Table, tableProgress(t))
+		}
 	}
 	return w.Flush()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"freshet/capture"
 	"freshet/connect"
 	"freshet/connect/rest"
 )
@@ -148,16 +149,66 @@ func writeSource(row func(name, format string, args ...any), s *connect.SourceRe
 	e := s.Events
 	row("events", "create %d, update %d, delete %d, read %d, truncate %d, message %d, filtered %d, failed %d",
 		e.Create, e.Update, e.Delete, e.Read, e.Truncate, e.Message, e.Filtered, e.Failed)
-	row("queue", "%d of %d batches", s.Queue.Batches, s.Queue.Capacity)
-	if s.Snapshot == nil || !s.Snapshot.Running {
+	row("queue", "%d of %d batches, %s", s.Queue.Batches, s.Queue.Capacity, size(s.Queue.Bytes))
+	writeDemand(row, s.Demand)
+	snap := s.Snapshot
+	if snap == nil {
 		return
 	}
-	row("snapshot", "%d rows in %.0f s", s.Snapshot.Rows, s.Snapshot.Seconds)
-	for _, t := range s.Snapshot.Tables {
-		if !t.Done {
-			row("  "+t.Table, "%d of about %d rows, block %d of %d, %.0f rows/s, %.0f s left", t.Rows, t.Estimated, t.BlocksDone, t.Blocks, t.RowsPerSec, t.ETASeconds)
+	state := "complete"
+	switch {
+	case snap.Running:
+		state = "running"
+	case snap.Aborted:
+		state = "interrupted, it goes on with the next attempt"
+	}
+	done := 0
+	for _, t := range snap.Tables {
+		if t.Done {
+			done++
 		}
 	}
+	row("snapshot", "%s: %d rows in %.0f s, %d of %d tables", state, snap.Rows, snap.Seconds, done, len(snap.Tables))
+	for _, t := range snap.Tables {
+		if !t.Done {
+			row("  "+t.Table, "%s", tableProgress(&t.TableProgress))
+		}
+	}
+}
+
+// writeDemand prints what snapshots on demand do, where there is one.
+func writeDemand(row func(name, format string, args ...any), d *connect.DemandReport) {
+	switch {
+	case d == nil || !d.Running && !d.Paused:
+		return
+	case d.Paused:
+		row("on demand", "snapshots are held back, for %.0f s altogether", d.PausedSeconds)
+	case d.Chunk != nil:
+		row("on demand", "chunk %d, %s from %s to %s of %s", d.Chunk.Number, d.Chunk.Table, d.Chunk.From, d.Chunk.To, d.Chunk.TableTo)
+	default:
+		row("on demand", "a snapshot is read")
+	}
+}
+
+// tableProgress says how far a table of a snapshot is.
+func tableProgress(t *capture.TableProgress) string {
+	out := fmt.Sprintf("%d rows", t.Rows)
+	if t.Estimated >= 0 {
+		out = fmt.Sprintf("%d of about %d rows", t.Rows, t.Estimated)
+	}
+	if t.Blocks > 0 {
+		out += fmt.Sprintf(", block %d of %d", t.BlocksDone, t.Blocks)
+	}
+	if t.Done {
+		out += ", done"
+	}
+	if t.RowsPerSec > 0 {
+		out += fmt.Sprintf(", %.0f rows/s", t.RowsPerSec)
+	}
+	if !t.Done && t.ETASeconds >= 0 && t.RowsPerSec > 0 {
+		out += fmt.Sprintf(", %.0f s left", t.ETASeconds)
+	}
+	return out
 }
 
 // size is a number of bytes for people; -1 is unknown.

@@ -36,15 +36,18 @@ func TestStatusForPeople(t *testing.T) {
 			Events: connect.EventCounts{Create: 5}, Queue: connect.QueueReport{Batches: 1, Capacity: 4},
 			Slot: &capture.SlotState{Name: "s", Status: "extended", Retained: 1 << 30, Safe: 100, HoursLeft: 1.5, Confirmed: "0/1", Warning: "in danger"},
 			Snapshot: &connect.SnapshotReport{Running: true, Rows: 10, Tables: []connect.TableReport{
-				{Table: "public.a", Rows: 10, Estimated: 20, Blocks: 4, BlocksDone: 2}, {Table: "public.b", Done: true},
+				{TableProgress: capture.TableProgress{Table: "public.a", Rows: 10, Estimated: 20, Blocks: 4, BlocksDone: 2, RowsPerSec: 5, ETASeconds: 2}},
+				{TableProgress: capture.TableProgress{Table: "public.b", Done: true}},
 			}},
+			Demand: &connect.DemandReport{Running: true, Chunk: &capture.SnapshotChunk{Number: 3, Table: "public.c", From: "21", To: "30", TableTo: "99"}},
 		},
 	}
 	code, out, _ := statusOf(t, task)
 	require.Equal(t, exitOK, code)
 	for _, part := range []string{
 		"1 connector(s), all well", "orders (source): RUNNING", "opened 2 time(s)", `{"lsn":1}`, "3.0 MiB to read, unknown not durable, newest change 12 ms old",
-		"s: extended, 1.0 GiB retained, 100 B left, confirmed 0/1", "1.5 hours", "in danger", "create 5", "1 of 4 batches", "10 of about 20 rows, block 2 of 4",
+		"s: extended, 1.0 GiB retained, 100 B left, confirmed 0/1", "1.5 hours", "in danger", "create 5", "1 of 4 batches", "running: 10 rows", "1 of 2 tables", "10 of about 20 rows, block 2 of 4, 5 rows/s, 2 s left",
+		"chunk 3, public.c from 21 to 30 of 99",
 	} {
 		require.Contains(t, out, part)
 	}
