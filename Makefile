@@ -20,7 +20,7 @@ SEED ?= 0
 PG_VERSIONS ?= 14 15 16 17 18
 
 .PHONY: help build install test race unit lint fmt generate docs fuzz bench bench-micro bench-compare bench-peer integration e2e chaos \
-	test-matrix test-second-version test-peer golden demo servers compose-env compose-check dockerfile-check clean
+	test-matrix test-second-version test-peer golden demo servers compose-env compose-check dockerfile-check alerts-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -72,7 +72,7 @@ lint: ## linters, formatting, import levels, generated files, deployment files
 	go test -count=1 ./internal/archtest
 	go run ./internal/docgen -check
 	bash -n .ci/run deploy/*.sh tools/*.sh test/peer/rig/*.sh
-	$(MAKE) --no-print-directory compose-check dockerfile-check
+	$(MAKE) --no-print-directory compose-check dockerfile-check alerts-check
 
 compose-check: ## docker-compose.yaml against the Compose specification (and by docker, where it is there)
 	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
@@ -83,6 +83,9 @@ compose-check: ## docker-compose.yaml against the Compose specification (and by 
 
 dockerfile-check: ## deploy/Dockerfile by hadolint
 	tools/hadolint.sh deploy/Dockerfile
+
+alerts-check: ## expressions of deploy/alerts.yaml and the dashboard, by Prometheus' own parser
+	go -C tools/alertcheck test ./...
 
 fmt: ## gofumpt and goimports
 	$(TOOL) golangci-lint fmt ./...

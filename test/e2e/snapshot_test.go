@@ -76,6 +76,37 @@ func TestSnapshotsOnDemand(t *testing.T) {
 	w.stop(t)
 }
 
+// TestInitialSnapshotIsListed: the initial snapshot is a snapshot like others to operators, table by table, and is remembered.
+func TestInitialSnapshotIsListed(t *testing.T) {
+	t.Parallel()
+	source, target := testdb.Postgres(t), testdb.Postgres(t)
+	source.Exec(t, itemsDDL+"insert into items select g, 0, 'old' from generate_series(1, 3000) g")
+	s := pair(t, source, target)
+	w := s.start(t)
+	w.streaming(t, source)
+	check := func(w *worker) {
+		t.Helper()
+		job := w.awaitSnapshot(t, capture.InitialSnapshot, "completed")
+		require.Equal(t, "initial", job.Type)
+		require.EqualValues(t, 3000, job.Rows)
+		require.Equal(t, []string{"public.items"}, job.Tables)
+		require.Len(t, job.Progress, 1)
+		p := job.Progress[0]
+		require.True(t, p.Done)
+		require.EqualValues(t, 3000, p.Rows)
+		require.Positive(t, p.Blocks)
+		require.Equal(t, p.Blocks, p.BlocksDone)
+		require.Zero(t, p.ETASeconds)
+	}
+	check(w)
+	code, out, said := run(t, "snapshot", "list", sourceName, "--worker", w.url)
+	require.Zero(t, code, said)
+	require.Contains(t, out, "public.items")
+	require.Contains(t, out, "block 1 of 1, done")
+	w.kill(t)
+	check(s.start(t))
+}
+
 func TestSnapshotRefuses(t *testing.T) {
 	t.Parallel()
 	source, target := testdb.Postgres(t), testdb.Postgres(t)
