@@ -35,11 +35,13 @@ func TestDeployedMetricsExist(t *testing.T) {
 			require.Contains(t, page, "`"+name+"`", "docs/operations/monitoring.md describes every metric")
 		}
 	}
+	server := read("../docs/operations/postgresql.md")
 	alerts := regexp.MustCompile(`alert: (\S+)`).FindAllStringSubmatch(read("../deploy/alerts.yaml"), -1)
 	require.NotEmpty(t, alerts)
 	for _, a := range alerts {
 		require.Contains(t, page, "### "+a[1]+"\n")
 		require.Contains(t, read("../deploy/alerts.yaml"), "monitoring.md#"+strings.ToLower(a[1])+"\n")
+		require.Contains(t, server, "["+a[1]+"](monitoring.md#"+strings.ToLower(a[1])+")", "and what to look at on the server")
 	}
 	require.False(t, slices.Contains(names, ""))
 }

@@ -90,7 +90,7 @@ func connectionKeys() []config.Key {
 		{
 			Name: "slot.stream.params", Type: config.String, Importance: config.Low,
 			Display: "Optional parameters to pass to the logical decoder when the stream is started.", Width: config.WidthLong,
-			Doc:   "Further options of the output plug-in, such as origin=none: name=value, with semicolons in between.",
+			Doc:   "Further options of the output plug-in, such as origin=none: name=value, with semicolons in between. Those that decide what is decoded are refused.",
 			Check: checkStreamParams,
 		},
 		{

@@ -188,7 +188,7 @@ func eventKeys() []config.Key {
 		{
 			Name: "heartbeat.action.query", Type: config.String, Importance: config.Low,
 			Display: "An optional query to execute with every heartbeat", Width: config.WidthMedium,
-			Doc: "Statement to run with each heartbeat.",
+			Doc: "Statement to run with each heartbeat, in its own transaction; without heartbeat.interval.ms it never runs.",
 		},
 		{
 			Name: "include.unknown.datatypes", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium,
