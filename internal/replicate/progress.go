@@ -114,6 +114,9 @@ func (d *bars) snapshot(p capture.Progress) {
 	d.last[p.Table] = p
 	d.mu.Unlock()
 	if b == nil {
+		if p.Rows == 0 && !p.Done {
+			return // it was not begun: its bar comes with its first rows
+		}
 		b = d.add(p)
 	}
 	if p.Rows > p.Estimated && !p.Done {
