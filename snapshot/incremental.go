@@ -102,7 +102,7 @@ func OnDemand(stream capture.Reader, q Windows, o DemandOptions) (capture.Reader
 	state.Jobs = append(slices.Clone(o.First), state.Jobs...)
 	r := &onDemand{stream: stream, q: q, o: o, state: state, end: o.At, streaming: o.At != "", limit: o.Rows}
 	if o.Notices {
-		r.said = o.Said
+		r.said, r.greeting = o.Said, true
 	}
 	for _, j := range state.Jobs {
 		r.track(j, StateQueued, "")
@@ -124,6 +124,7 @@ type onDemand struct {
 	limit     int             // rows of the next window: fewer after one had to be read again
 	blocking  capture.Reader  // a blocking snapshot that is being read; nil for none
 	said      []change.Notice // not yet handed out
+	greeting  bool            // they are the first ones, which tell of nothing that a position holds
 	at        int             // where in the batch that is being filled the next notice belongs
 
 	started bool
@@ -171,9 +172,10 @@ func (r *onDemand) Next(ctx context.Context, b *change.Batch) error {
 			continue
 		}
 		if len(r.said) > 0 { // they wait for nothing: the stream may be idle
-			if r.attach(b); r.end != "" {
+			if r.end != "" && !r.greeting {
 				b.End = r.mark()
 			}
+			r.attach(b)
 			return nil
 		}
 		err := r.nextOfStream(ctx, b)
@@ -284,7 +286,7 @@ func (r *onDemand) scan(ctx context.Context, b *change.Batch) error {
 func (r *onDemand) attach(b *change.Batch) {
 	b.Notices = append(b.Notices, r.said...)
 	slices.SortStableFunc(b.Notices, func(x, y change.Notice) int { return x.Before - y.Before })
-	r.said, r.at = nil, 0
+	r.said, r.at, r.greeting = nil, 0, false
 }
 
 // mark is the position of the stream with the state of jobs.

@@ -226,7 +226,7 @@ func (r *onDemand) say(n change.Notice, data ...schema.Param) {
 	}
 	n.Before, n.Millis = r.at, time.Now().UnixMilli()
 	n.Data = append([]schema.Param{{Name: "connector_name", Value: r.o.Name}}, data...)
-	r.said = append(r.said, n)
+	r.said, r.greeting = append(r.said, n), false
 }
 
 // blockingProgress notes how the blocking snapshot goes on; its sessions call it.

@@ -119,7 +119,7 @@ func (op *opening) onDemand(stream capture.Reader, r *Reader) (capture.Reader, e
 	if from == "{}" {
 		from = ""
 	}
-	if stream == capture.Reader(r) && from != "" {
+	if stream == capture.Reader(r) && from != "" && op.from != (position{}) { // else the slot's place counts
 		at = op.from.Position()
 	}
 	q := &windows{side: side{dialer: op.conn}, types: op.types, log: op.log, recent: &r.recent, chase: r.chase, notices: op.env.Notices, clock: time.Now}

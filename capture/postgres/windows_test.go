@@ -185,9 +185,10 @@ func TestNoticesOfSnapshots(t *testing.T) {
 
 	f.signals = make(chan capture.Signal, 1)
 	s = f.open(end)
-	events, _ := s.next()
+	events, moved := s.next()
 	require.Empty(t, events)
 	require.Equal(t, []string{"SKIPPED"}, s.said(), "it waits for no change")
+	require.Empty(t, moved, "and moves no position")
 	f.signals <- capture.Signal{ID: "b", Type: "execute-snapshot", Data: `{"data-collections":["public.a"],"type":"blocking"}`}
 	var rows int
 	for s.notices[len(s.notices)-1].Type != "COMPLETED" {
