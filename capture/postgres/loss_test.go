@@ -111,3 +111,78 @@ func Test_restored_backup_behind_the_position(t *testing.T) {
 	f.Exec(t, `insert into a values (3)`)
 	f.refused(end, unavailable, "another server, or one restored from a backup")
 }
+
+// A server that was put back to older files, and whose log has grown beyond the stored position since: system identifier and
+// timeline are the same, and the slot is alive. Its transactions are others.
+func Test_restored_backup_that_has_grown_beyond_the_position(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		settings map[string]string
+		after    string // what is written after the restoration
+		says     string
+	}{
+		{"few transactions", nil, `insert into a select generate_series(10000, 30000)`, "the server has only come to"},
+		{"many transactions", nil, `do $$ begin for i in 10000 .. 10200 loop insert into a values (i); commit; end loop; end $$`,
+			"where the position was taken, and"},
+		{"many transactions of other tables", map[string]string{"track_commit_timestamp": "on"},
+			`do $$ begin for i in 1 .. 200 loop insert into b values (repeat('x', 2000)); commit; end loop; end $$`,
+			"µs where the position was taken, and at"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := fixtureOn(t, testdb.NewPostgres(t, testdb.Options{Settings: c.settings}), "table.include.list", "public.a")
+			from := f.taken()
+			f.Exec(t, `create table b(v text)`)
+			restore := f.Backup(t)
+			s := f.open(from)
+			for n := range 20 {
+				f.Exec(t, `insert into a values ($1), ($1 + 1)`, 100+2*n)
+			}
+			s.events(40)
+			end := s.untilCommit()
+			s.commit(end)
+			s.close()
+			s = f.open(end) // as long as nothing happens to the server
+			s.connect(f)
+			s.close()
+			restore()
+			require.Equal(t, "2", f.Text(t, `select count(*) from a`))
+			f.Exec(t, c.after)
+			p, err := parsePosition(end)
+			require.NoError(t, err)
+			require.Equal(t, "t", f.Text(t, `select pg_current_wal_lsn() > '`+p.start().String()+`'`), "the log has grown beyond it")
+			r, err := f.tryOpen(end)
+			if err == nil {
+				s := &session{t: t, r: r}
+				t.Cleanup(s.close)
+				_, _, err = s.tryNext(deadline)
+			}
+			require.Error(t, err)
+			require.False(t, retriable(err), "%v", err)
+			require.ErrorContains(t, err, c.says)
+			require.ErrorContains(t, err, "restored from a backup")
+			require.ErrorContains(t, err, "are lost")
+		})
+	}
+}
+
+// After a crash of the server its slot may be behind what was confirmed. What comes again agrees with the stored position.
+func Test_slot_behind_the_position_agrees(t *testing.T) {
+	f := fixtureOn(t, testdb.NewPostgres(t, testdb.Options{}))
+	from := f.taken()
+	s := f.open(from)
+	for n := range 20 {
+		f.Exec(t, `insert into a values ($1), ($1 + 1)`, 100+2*n)
+		f.Exec(t, `create temp table x(id int)`)
+		f.Exec(t, `drop table if exists x`)
+	}
+	s.events(40)
+	end := s.untilCommit()
+	s.close()
+	p, err := parsePosition(end)
+	require.NoError(t, err)
+	require.Less(t, f.confirmed(), p.Commit)
+	f.Kill(t)
+	f.Start(t)
+	f.Exec(t, `insert into a values (1000)`)
+	require.Equal(t, []string{"c a {id=1000} -> {id=1000}"}, f.open(end).read(1))
+}

@@ -89,6 +89,9 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 	op.log.Info("starting", "snapshot", p.snapshot, "because", p.why, "slot", op.o.SlotName, "position", string(op.env.From))
 	r := newReader(op.o, op.log, op.conn, op.types, op.from)
 	r.spool, r.spooled = op.env.Spool, op.spooled
+	if op.spooled.end == 0 && !p.snapshot && !op.o.FlushManual {
+		r.witness = newWitness(op.from, op.slot)
+	}
 	r.cluster, r.tables = op.server, op.tables
 	r.guard.lost = op.lost
 	if r.senderTimeout, err = senderTimeout(ctx, conn); err != nil {
@@ -238,7 +241,9 @@ func (op *opening) gap(ctx context.Context, conn *pgconn.PgConn) (gap, err error
 	switch {
 	case gap == nil:
 		// A slot that was confirmed behind the position is no gap where the spool has what lies between.
-		gap = checkPosition(max(op.from.start(), op.spooled.end), op.slot, end)
+		if gap = checkPosition(max(op.from.start(), op.spooled.end), op.slot, end); gap == nil {
+			return checkHistory(ctx, conn, op.from, op.slot, end)
+		}
 	case !errors.As(gap, &lost):
 		return nil, gap
 	}

@@ -36,9 +36,10 @@ type Reader struct {
 	beats   side       // used by Beat, and by Close after it
 	again   rereads    // used by Next, and by Close after it
 
-	// from is where to begin.
-	from  position
-	types *Registry
+	// from is where to begin; witness looks at what the slot has before it, nil for nothing.
+	from    position
+	witness *witness
+	types   *Registry
 	// senderTimeout is the server's wal_sender_timeout, 0 for none.
 	senderTimeout time.Duration
 
@@ -276,10 +277,15 @@ func (r *Reader) begin(ctx context.Context, prepare func(*stream)) error {
 	start := max(r.from.start(), r.spooled.end)
 	r.from.System, r.from.Timeline = r.cluster.System, r.cluster.Timeline
 	r.began.Store(uint64(start))
-	s, err := r.newStream(ctx, start)
+	at := start
+	if r.witness != nil {
+		at = 0 // the slot's own place
+	}
+	s, err := r.newStream(ctx, at)
 	if err != nil {
 		return err
 	}
+	s.witness, s.received = r.witness, start
 	prepare(s)
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel

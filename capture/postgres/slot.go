@@ -285,6 +285,14 @@ func (r *Reader) streamError(err error) error {
 	return &Error{Op: "stream from", Subject: r.slotSubject(), Err: err, Hint: hint, permanent: true}
 }
 
+// another words the error of a witness.
+func (r *Reader) another(err error) error {
+	if err == nil {
+		return nil
+	}
+	return lostError(r.o, r.conn.name, err)
+}
+
 // notice takes a notice of the stream. Since 18 a publication that does not exist is one, and the changes that it would have
 // published are left out; before it was an error, and so it is here (I5).
 func (r *Reader) notice(n *pgproto3.ErrorResponse) error {

@@ -221,7 +221,7 @@ func (s *stream) replay(ctx context.Context, from spooled) error {
 		return err
 	}
 	defer func() { _ = reader.Close(context.WithoutCancel(ctx)) }()
-	for p := (replay{stream: s, start: s.r.from.start()}); ; {
+	for p := (replay{stream: s, passer: passer{start: s.r.from.start()}}); ; {
 		var entry []byte
 		err := s.await(ctx, func(ctx context.Context) (err error) {
 			entry, err = reader.Next(ctx)
@@ -247,8 +247,7 @@ func (s *stream) replay(ctx context.Context, from spooled) error {
 // replay decodes the entries of a spool, and passes over what commits before a position, as the server would.
 type replay struct {
 	*stream
-	start lsn  // of the position
-	skip  bool // the transaction that is open
+	passer
 }
 
 // entry decodes one entry. The stream's batch is nil afterwards where the Reader was closed meanwhile.
@@ -276,24 +275,6 @@ func (p *replay) entry(ctx context.Context, entry []byte) error {
 		}
 	}
 	return p.keepUp(ctx)
-}
-
-// passes says whether a message lies before the position. Relations never do: they are described once for all that follows.
-func (p *replay) passes(at lsn, data []byte) bool {
-	c := &cursor{p: data}
-	switch kind := c.byte(); kind {
-	case msgBegin:
-		p.skip = parseBegin(c).Final < p.start
-	case msgCommit:
-		skip := p.skip
-		p.skip = false
-		return skip
-	case msgMessage:
-		return p.skip || c.byte()&1 == 0 && at < p.start
-	case msgRelation, msgType:
-		return false
-	}
-	return p.skip
 }
 
 // spoolFrom begins to read the stream into the spool, from the position of a snapshot that has begun. Where that does not

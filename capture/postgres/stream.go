@@ -53,6 +53,8 @@ type stream struct {
 	// spooling is not nil as long as the stream goes into the spool; behind is the spool that comes before the stream.
 	spooling *spooling
 	behind   spooled
+	// witness looks at what comes before the position; nil once that is over.
+	witness *witness
 
 	statusEvery time.Duration // also a third of wal_sender_timeout at most
 	silence     time.Duration // after so long without a byte the connection is dead
@@ -236,6 +238,14 @@ func (s *stream) copyData(ctx context.Context, p []byte) error {
 		s.received = max(s.received, at)
 		if s.spooling != nil {
 			return s.spooling.add(at, p[dataHead:])
+		}
+		if s.witness != nil {
+			if pass, err := s.witness.take(at, p[dataHead:]); pass || err != nil {
+				return s.r.another(err)
+			}
+			if p[dataHead] == msgBegin {
+				s.witness = nil // from here on nothing lies before the position
+			}
 		}
 		before := s.dec.pos.Proc
 		if err := s.dec.message(ctx, s.batch, at, p[dataHead:]); err != nil {
