@@ -53,16 +53,22 @@ func (s *setup) judge(t *testing.T) {
 		require.NoError(t, err)
 		o.Source, o.Open = commits, true // the test itself says what must have come
 	}
+	judgeFolder(t, s.data, o)
+}
+
+// judgeFolder judges the topics in the folder of a worker that has ended.
+func judgeFolder(t *testing.T, data string, o history.Options) {
+	t.Helper()
 	c := history.New(o)
-	eachRecord(t, s.data, func(r *topic.Record) {
+	eachRecord(t, data, o.Prefix, func(r *topic.Record) {
 		c.Add(history.Record{Topic: r.Topic, Offset: r.Offset, Key: bytes.Clone(r.Key.Bytes()), Value: bytes.Clone(r.Value.Bytes())})
 	})
 	rep, err := c.Finish()
 	require.NoError(t, err, "%+v", rep)
 }
 
-// eachRecord reads the topics of tables in the folder of a worker that has ended, one after the other.
-func eachRecord(t *testing.T, data string, f func(*topic.Record)) {
+// eachRecord reads the topics of tables, one after the other.
+func eachRecord(t *testing.T, data, prefix string, f func(*topic.Record)) {
 	t.Helper()
 	db, err := store.Open(data, store.Options{})
 	require.NoError(t, err)
@@ -75,7 +81,7 @@ func eachRecord(t *testing.T, data string, f func(*topic.Record)) {
 	require.NoError(t, err)
 	for _, i := range infos {
 		left := i.Partitions[0].End - i.Partitions[0].Start
-		if !strings.HasPrefix(i.Name, "e2e.") || left == 0 || len(i.Partitions) > 1 || i.Partitions[0].Start > 0 {
+		if !strings.HasPrefix(i.Name, prefix+".") || left == 0 || len(i.Partitions) > 1 || i.Partitions[0].Start > 0 {
 			continue
 		}
 		c, err := log.Subscribe(ctx, topic.Subscription{Topics: []string{i.Name}})

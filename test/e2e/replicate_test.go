@@ -4,12 +4,14 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"freshet/internal/history"
 	"freshet/internal/testdb"
 	"freshet/schema"
 )
@@ -22,7 +24,13 @@ type replication struct {
 
 func newReplication(t *testing.T) *replication {
 	t.Helper()
-	return &replication{testdb.Postgres(t), testdb.Postgres(t), filepath.Join(t.TempDir(), "data")}
+	r := &replication{testdb.Postgres(t), testdb.Postgres(t), filepath.Join(t.TempDir(), "data")}
+	t.Cleanup(func() {
+		if _, err := os.Stat(r.data); err == nil && !t.Failed() {
+			judgeFolder(t, r.data, history.Options{Prefix: "freshet", Exact: true, NoTombstones: true})
+		}
+	})
+	return r
 }
 
 func (r *replication) args(more ...string) []string {
