@@ -54,10 +54,14 @@ func setDefault(def *config.Def, name, value string) {
 
 // converterClasses are what the property of a converter may name.
 func converterClasses(property string) []string {
-	if property == "header.converter" {
-		return []string{jsonConverter.Class, simpleHeaderConverter.Class}
+	var classes []string
+	for _, k := range converterKinds {
+		classes = append(classes, k.plugin.Class)
 	}
-	return []string{jsonConverter.Class}
+	if property == "header.converter" {
+		classes = append(classes, simpleHeaderConverter.Class)
+	}
+	return classes
 }
 
 const (

@@ -3,16 +3,36 @@
 package connect
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"freshet/config"
 	"freshet/emitter"
 	"freshet/emitter/json"
+	"freshet/emitter/plain"
+	"freshet/sinks"
 )
 
-// jsonConverter serves keys, values and headers.
+// Converter is a converter with its settings. It is made anew for each connector: what it caches lives as long as that.
+type Converter struct {
+	Class string
+	// Format is the source's side: encoders of keys, values or headers.
+	Format func() emitter.Format
+	// Side is the sink's: it decodes keys or values for one task.
+	Side func() sinks.Side
+}
+
+// converterKind is a converter that configurations may name. make gets the settings without the prefix of the property, and
+// their problems with it.
+type converterKind struct {
+	plugin config.Plugin
+	make   func(property string, settings map[string]string) (Converter, []config.Problem)
+}
+
+// jsonConverter is the default for keys and values.
 var jsonConverter = json.Plugin()
 
 // simpleHeaderConverter is Kafka Connect's default for headers. It has no settings.
@@ -20,15 +40,28 @@ var simpleHeaderConverter = config.Plugin{
 	Name: "simple", Class: "org.apache.kafka.connect.storage.SimpleHeaderConverter", Kind: "header_converter", Version: CompatibleVersion,
 }
 
+// converterKinds is the list of converters, by class. All of them serve keys, values and headers.
+var converterKinds = listConverters()
+
+func listConverters() []converterKind {
+	kinds := []converterKind{{jsonConverter, newJSON}}
+	for _, p := range plain.Plugins() {
+		kinds = append(kinds, converterKind{p, func(property string, settings map[string]string) (Converter, []config.Problem) {
+			return newPlain(p.Class, property, settings)
+		}})
+	}
+	slices.SortFunc(kinds, func(x, y converterKind) int { return cmp.Compare(x.plugin.Class, y.plugin.Class) })
+	return kinds
+}
+
 // laterConverters are the beginnings of known classes that are not served yet.
 var laterConverters = []string{"org.apache.kafka.connect.", "io.confluent.connect.", "io.apicurio.", "io.debezium.converters."}
 
-// Converters are the settings of the converters that one connector uses.
+// Converters are the converters of one connector.
 type Converters struct {
-	Key, Value json.Options
-	// Header, if not nil, says that headers go through a JsonConverter with these settings; nil is the
-	// SimpleHeaderConverter.
-	Header *json.Options
+	Key, Value Converter
+	// Header, if not nil, converts headers; nil is the SimpleHeaderConverter.
+	Header *Converter
 }
 
 // Converters decides on the converters of a connector. A class that the connector names is set up by the connector's own
@@ -36,24 +69,16 @@ type Converters struct {
 func (c WorkerConfig) Converters(cfg map[string]string) (Converters, []config.Problem) {
 	var out Converters
 	var problems []config.Problem
-	for property, dst := range map[string]*json.Options{"key.converter": &out.Key, "value.converter": &out.Value} {
+	for property, dst := range map[string]*Converter{"key.converter": &out.Key, "value.converter": &out.Value} {
 		class, settings := c.converter(property, cfg)
-		if class != "" && !jsonConverter.Matches(class) {
-			problems = append(problems, unserved(property, class, jsonConverter.Class))
-			continue
-		}
 		var found []config.Problem
-		*dst, found = jsonOptions(property, settings)
+		*dst, found = newConverter(property, cmp.Or(class, jsonConverter.Class), settings)
 		problems = append(problems, found...)
 	}
 	class, settings := c.converter("header.converter", cfg)
-	switch {
-	case class == "" || simpleHeaderConverter.Matches(class):
-	case jsonConverter.Matches(class):
-		o, found := jsonOptions("header.converter", settings)
-		out.Header, problems = &o, append(problems, found...)
-	default:
-		problems = append(problems, unserved("header.converter", class, simpleHeaderConverter.Class))
+	if class != "" && !simpleHeaderConverter.Matches(class) {
+		header, found := newConverter("header.converter", class, settings)
+		out.Header, problems = &header, append(problems, found...)
 	}
 	return out, problems
 }
@@ -73,20 +98,53 @@ func (c WorkerConfig) converter(property string, cfg map[string]string) (class s
 	return class, settings
 }
 
-// jsonOptions reads the settings of a JsonConverter. As in Kafka Connect the messages name a setting without its prefix.
-func jsonOptions(property string, settings map[string]string) (json.Options, []config.Problem) {
-	_, problems := jsonConverter.Def.Parse(maps.Clone(settings))
-	if problems = config.Errors(problems); len(problems) > 0 {
-		for i := range problems {
-			problems[i].Property = property + "." + problems[i].Property
+// newConverter sets up the converter of a class.
+func newConverter(property, class string, settings map[string]string) (Converter, []config.Problem) {
+	for _, k := range converterKinds {
+		if k.plugin.Matches(class) {
+			return k.make(property, settings)
 		}
-		return json.Options{}, problems
+	}
+	served := jsonConverter.Class
+	if property == "header.converter" {
+		served = simpleHeaderConverter.Class
+	}
+	return Converter{}, []config.Problem{unserved(property, class, served)}
+}
+
+// settingProblems are those of a converter's settings. As in Kafka Connect the messages name a setting without its prefix.
+func settingProblems(property string, def *config.Def, settings map[string]string) []config.Problem {
+	_, problems := def.Parse(maps.Clone(settings))
+	problems = config.Errors(problems)
+	for i := range problems {
+		problems[i].Property = property + "." + problems[i].Property
+	}
+	return problems
+}
+
+func newJSON(property string, settings map[string]string) (Converter, []config.Problem) {
+	if problems := settingProblems(property, &jsonConverter.Def, settings); len(problems) > 0 {
+		return Converter{}, problems
 	}
 	o, err := json.ParseOptions(settings)
 	if err != nil {
-		problems = append(problems, config.Problem{Property: property, Message: err.Error()})
+		return Converter{}, []config.Problem{{Property: property, Message: err.Error()}}
 	}
-	return o, problems
+	return Converter{
+		Class:  jsonConverter.Class,
+		Format: func() emitter.Format { return json.New(o) },
+		Side:   func() sinks.Side { return json.NewSide(o) },
+	}, nil
+}
+
+func newPlain(class, property string, settings map[string]string) (Converter, []config.Problem) {
+	c, err := plain.New(class, settings)
+	if err != nil {
+		return Converter{}, []config.Problem{{Property: property, Message: err.Error()}}
+	}
+	return Converter{
+		Class: class, Format: func() emitter.Format { return c }, Side: func() sinks.Side { return c },
+	}, nil
 }
 
 // unserved refuses a converter class, telling apart those that are to come from those that nobody knows.
@@ -103,7 +161,10 @@ func unserved(property, class, served string) config.Problem {
 // headerFormat is the emitter's side of the header converter.
 func (c Converters) headerFormat() emitter.HeaderFormat {
 	if c.Header != nil {
-		return &jsonHeaders{format: json.New(*c.Header)}
+		return &convertedHeaders{format: c.Header.Format()}
 	}
-	return &simpleHeaders{numbers: json.New(json.Options{})}
+	return simpleHeaders{}
 }
+
+// decoder is the sink's side of the converters of keys and values, for one task.
+func (c Converters) decoder() sinks.Decoder { return sinks.NewDecoder(c.Key.Side(), c.Value.Side()) }

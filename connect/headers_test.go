@@ -165,21 +165,3 @@ func TestJSONHeaders(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, `{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"optional":false},"payload":{"id":2}}`, string(got))
 }
-
-func TestDecimalText(t *testing.T) {
-	for _, c := range []struct {
-		unscaled []byte
-		scale    int
-		want     string
-	}{
-		{[]byte{0}, 0, "0"},
-		{[]byte{0x96}, 2, "-1.06"},
-		{[]byte{0, 0x96}, 2, "1.50"},
-		{[]byte{1}, 3, "0.001"},
-		{[]byte{7}, -2, "700"},
-		{[]byte{0xff}, 0, "-1"},
-		{[]byte{0}, 2, "0.00"},
-	} {
-		require.Equal(t, c.want, decimalText(c.unscaled, c.scale))
-	}
-}

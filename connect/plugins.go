@@ -67,7 +67,15 @@ func (p *Plugins) List() []config.Plugin {
 		out = append(out, c.Plugin)
 	}
 	out = append(out, transform.Plugins()...)
-	return append(out, jsonConverter, simpleHeaderConverter)
+	for _, k := range converterKinds {
+		out = append(out, k.plugin)
+	}
+	for _, k := range converterKinds {
+		p := k.plugin
+		p.Kind = simpleHeaderConverter.Kind
+		out = append(out, p)
+	}
+	return append(out, simpleHeaderConverter)
 }
 
 // taskClass is the Java class that task configurations name.

@@ -12,7 +12,6 @@ import (
 
 	"freshet/config"
 	"freshet/emitter"
-	"freshet/emitter/json"
 	"freshet/emitter/topic"
 	"freshet/emitter/transform"
 	"freshet/sinks"
@@ -71,7 +70,7 @@ func (c *Connector) sinkOpener(task int, v config.Values, log *slog.Logger) Open
 		}
 		l := &taskLog{Log: w.topics, topics: c.Topics}
 		o := sinks.Options{
-			Log: l, Subscription: s, Decoder: json.NewDecoder(c.set.converters.Key, c.set.converters.Value),
+			Log: l, Subscription: s, Decoder: c.set.converters.decoder(),
 			Writer: writer, DrainTimeout: w.config.DrainTimeout, Logger: log,
 		}
 		if len(chain) > 0 {

@@ -13,7 +13,6 @@ import (
 	"freshet/change"
 	"freshet/config"
 	"freshet/emitter"
-	"freshet/emitter/json"
 	"freshet/emitter/transform"
 )
 
@@ -80,7 +79,7 @@ func (t *sourceTask) Progress() int64 { return t.log.durable.Load() }
 // interned over restarts; everything else is made anew for each attempt.
 func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger, m *meter, watching *watch) Opener {
 	w := c.worker
-	key, value := json.New(c.set.converters.Key), json.New(c.set.converters.Value)
+	key, value := c.set.converters.Key.Format(), c.set.converters.Value.Format()
 	header := c.set.converters.headerFormat()
 	markKey := MarkKey(c.Name, c.Plugin.Source.Partition(v))
 	var opened bool // once; from then on there is nothing new to be found by checks

@@ -22,6 +22,7 @@ import (
 	"freshet/emitter/topic"
 	"freshet/emitter/topic/local"
 	"freshet/internal/topicio"
+	"freshet/schema"
 	"freshet/sinks"
 )
 
@@ -169,8 +170,8 @@ func TestConverterInheritance(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			got, problems := w.Converters(c.cfg)
 			require.Empty(t, problems)
-			require.Equal(t, c.key, got.Key.SchemasEnable)
-			require.Equal(t, c.value, got.Value.SchemasEnable)
+			require.Equal(t, c.key, withSchemas(t, got.Key))
+			require.Equal(t, c.value, withSchemas(t, got.Value))
 			require.Nil(t, got.Header)
 		})
 	}
@@ -383,3 +384,11 @@ func TestTaskConfigs(t *testing.T) {
 func writeFile(name, text string) error { return os.WriteFile(name, []byte(text), 0o600) }
 
 func partition(name string) topic.Partition { return topic.Partition{Topic: name} }
+
+// withSchemas says whether a JsonConverter writes schemas.
+func withSchemas(t *testing.T, c connect.Converter) bool {
+	t.Helper()
+	e, err := c.Format().Compile(&schema.Type{Kind: schema.String})
+	require.NoError(t, err)
+	return e.Head() != nil
+}

@@ -46,12 +46,8 @@ type recorder struct {
 }
 
 func newRecorder(o *Options, stats *Stats) (*recorder, error) {
-	format, ok := o.Value.(RowFormat)
-	if !ok {
-		return nil, fmt.Errorf("value format %T cannot encode changes", o.Value)
-	}
 	r := &recorder{
-		o: o, format: format, source: o.Source.Type(), lazy: !o.Chain.OnlyRoutes(), stats: stats,
+		o: o, format: rowFormat(o.Value), source: o.Source.Type(), lazy: !o.Chain.OnlyRoutes(), stats: stats,
 		plans: map[*schema.Table]*tablePlan{}, latest: map[schema.ID]*schema.Table{},
 	}
 	if o.TransactionTopic != "" {
@@ -256,6 +252,9 @@ func (r *recorder) encode(e Encoder, b *change.Batch, v change.Value) (topic.Dat
 	out, ok, err := e.Append(r.arena, b, v)
 	if err != nil || !ok {
 		return topic.Data{}, err
+	}
+	if out == nil {
+		out = []byte{} // no bytes are not null
 	}
 	r.arena = out
 	return topic.Data{Head: e.Head(), Body: out[mark:len(out):len(out)]}, nil

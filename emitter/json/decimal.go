@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"freshet/change"
+	"freshet/change/java"
 )
 
 // number is a JSON number taken apart: digits × 10^exponent. The digits alias the text, or scratch space where the text
@@ -109,7 +110,7 @@ func appendUnscaled(dst []byte, d number, scale int) ([]byte, bool) {
 		if d.negative {
 			u = -u
 		}
-		return appendTwos(dst, u), true
+		return java.AppendTwos(dst, u), true
 	}
 	x, ok := new(big.Int).SetString(string(d.digits), 10)
 	if !ok {
@@ -119,5 +120,5 @@ func appendUnscaled(dst []byte, d number, scale int) ([]byte, bool) {
 	if d.negative {
 		x.Neg(x)
 	}
-	return appendBigTwos(dst, x), true
+	return java.AppendBigTwos(dst, x), true
 }

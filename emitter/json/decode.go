@@ -4,7 +4,6 @@ package json
 
 import (
 	"bytes"
-	"fmt"
 
 	"freshet/change"
 	"freshet/emitter/topic"
@@ -12,30 +11,9 @@ import (
 	"freshet/sinks"
 )
 
-// Decoder makes typed records of stored ones: the key and the value converter of a sink. Equal schemas give the same
-// *schema.Type. It belongs to one goroutine.
-type Decoder struct{ key, value side }
-
-var _ sinks.Decoder = (*Decoder)(nil)
-
-// NewDecoder makes a Decoder. The options of keys and values are independent.
-func NewDecoder(key, value Options) *Decoder {
-	return &Decoder{newSide(key), newSide(value)}
-}
-
-// Decode decodes a record; its values go to b.Data. Errors are *DataError inside.
-func (d *Decoder) Decode(b *sinks.Batch, r *topic.Record) (sinks.Record, error) {
-	out := sinks.Record{
-		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, TimeMillis: r.TimeMillis, Headers: r.Headers,
-	}
-	var err error
-	if out.KeyType, out.Key, err = d.key.decode(&b.Data, r.Topic, r.Key); err != nil {
-		return out, fmt.Errorf("convert key: %w", err)
-	}
-	if out.ValueType, out.Value, err = d.value.decode(&b.Data, r.Topic, r.Value); err != nil {
-		return out, fmt.Errorf("convert value: %w", err)
-	}
-	return out, nil
+// NewDecoder makes the Decoder of a JsonConverter for keys and one for values.
+func NewDecoder(key, value Options) sinks.Decoder {
+	return sinks.NewDecoder(NewSide(key), NewSide(value))
 }
 
 // known is a schema with its plan. prefix is {"schema":…,"payload": as a record without a Head began with it.
@@ -45,8 +23,8 @@ type known struct {
 	prefix []byte
 }
 
-// side decodes keys, or values.
-type side struct {
+// Side decodes keys, or values. Equal schemas give the same *schema.Type. It belongs to one goroutine.
+type Side struct {
 	options Options
 	reader  reader
 	// The caches: by Head for records of the local log, by topic (the last schema of its records) and by the schema's
@@ -55,9 +33,14 @@ type side struct {
 	topics cache[string, *known]
 	texts  cache[string, *known]
 	types  cache[string, *known]
+	// content is what is known of Options.Content once it was needed.
+	content *known
 }
 
-func newSide(o Options) side { return side{options: o} }
+var _ sinks.Side = (*Side)(nil)
+
+// NewSide makes a Side.
+func NewSide(o Options) *Side { return &Side{options: o} }
 
 // keptSchemas is how many schemas each cache keeps at least, beyond the 1000 of Kafka's default: a table costs 10 to 20
 // KB, and a task of 2,000 tables must not parse a schema per record.
@@ -68,7 +51,8 @@ var noSchema = &known{plan: freePlan, prefix: []byte(`{"schema":null,"payload":`
 const wantsSchema = `JsonConverter with schemas.enable requires "schema" and "payload" fields and may not contain additional fields. ` +
 	`If you are trying to deserialize plain JSON data, set schemas.enable=false in your converter configuration.`
 
-func (s *side) decode(b *change.Batch, name string, data topic.Data) (*schema.Type, change.Value, error) {
+// DecodeData decodes a key or a value. Errors are *DataError inside.
+func (s *Side) DecodeData(b *change.Batch, name string, data topic.Data) (*schema.Type, change.Value, error) {
 	s.reader.b = b
 	s.reader.stack = s.reader.stack[:0]
 	switch {
@@ -76,6 +60,8 @@ func (s *side) decode(b *change.Batch, name string, data topic.Data) (*schema.Ty
 		return nil, change.Value{}, nil
 	case !s.options.SchemasEnable:
 		return s.plainValue(data)
+	case s.options.Content != "":
+		return s.bare(data)
 	case data.Head != nil:
 		k, err := s.byHead(data.Head)
 		if err != nil {
@@ -90,7 +76,7 @@ func (s *side) decode(b *change.Batch, name string, data topic.Data) (*schema.Ty
 }
 
 // plainValue decodes a value without schemas. A record that was written with one is read as the object it is.
-func (s *side) plainValue(data topic.Data) (*schema.Type, change.Value, error) {
+func (s *Side) plainValue(data topic.Data) (*schema.Type, change.Value, error) {
 	wire := data.Body
 	if data.Head != nil {
 		wire = data.Bytes()
@@ -103,8 +89,37 @@ func (s *side) plainValue(data topic.Data) (*schema.Type, change.Value, error) {
 	return nil, v, err
 }
 
+// bare decodes a payload by the schema of the settings.
+func (s *Side) bare(data topic.Data) (*schema.Type, change.Value, error) {
+	if s.content == nil {
+		k, err := s.byContent(s.options.Content)
+		if err != nil {
+			return nil, change.Value{}, err
+		}
+		s.content = k
+	}
+	wire := data.Bytes()
+	if len(wire) == 0 {
+		wire = nullText
+	}
+	s.reader.start(wire)
+	v, err := s.reader.value(s.content.plan)
+	return s.content.typ, v, err
+}
+
+// byContent is what is known of a schema's text that nobody has parsed yet.
+func (s *Side) byContent(content string) (*known, error) {
+	var sc scanner
+	sc.start([]byte(content))
+	text, err := sc.skip()
+	if err != nil {
+		return nil, err
+	}
+	return s.byText(text)
+}
+
 // payload decodes a payload and expects the brace after it.
-func (s *side) payload(k *known) (*schema.Type, change.Value, error) {
+func (s *Side) payload(k *known) (*schema.Type, change.Value, error) {
 	v, err := s.reader.value(k.plan)
 	if err != nil {
 		return nil, change.Value{}, err
@@ -116,7 +131,7 @@ func (s *side) payload(k *known) (*schema.Type, change.Value, error) {
 }
 
 // byHead is what is known of a Head; nil where it does not end right before a payload.
-func (s *side) byHead(h *topic.Head) (*known, error) {
+func (s *Side) byHead(h *topic.Head) (*known, error) {
 	if k, ok := s.heads.find(h); ok {
 		return k, nil
 	}
@@ -149,7 +164,7 @@ func splitHead(sc *scanner) (text, rest []byte, ok bool) {
 
 // wrapped decodes a whole {"schema":…,"payload":…}. Records of a topic mostly repeat the schema of the one before, so
 // that comparing their beginnings saves looking for the schema's end.
-func (s *side) wrapped(name string, wire []byte) (*schema.Type, change.Value, error) {
+func (s *Side) wrapped(name string, wire []byte) (*schema.Type, change.Value, error) {
 	if k, ok := s.topics.find(name); ok && bytes.HasPrefix(wire, k.prefix) {
 		s.reader.start(wire)
 		s.reader.i, s.reader.depth = len(k.prefix), 1
@@ -174,7 +189,7 @@ func (s *side) wrapped(name string, wire []byte) (*schema.Type, change.Value, er
 }
 
 // anyOrder decodes {"schema":…,"payload":…} with members in any order, blanks and repetitions.
-func (s *side) anyOrder(wire []byte) (*schema.Type, change.Value, error) {
+func (s *Side) anyOrder(wire []byte) (*schema.Type, change.Value, error) {
 	s.reader.start(wire)
 	text, payload, err := s.split()
 	if err != nil {
@@ -190,7 +205,7 @@ func (s *side) anyOrder(wire []byte) (*schema.Type, change.Value, error) {
 }
 
 // split finds schema and payload; of repeated members the last counts.
-func (s *side) split() (text, payload []byte, err error) {
+func (s *Side) split() (text, payload []byte, err error) {
 	r := &s.reader
 	if len(r.p) == 0 {
 		return nil, nil, refuse(wantsSchema)
@@ -240,7 +255,7 @@ func (s *side) split() (text, payload []byte, err error) {
 }
 
 // byText is what is known of a schema's text.
-func (s *side) byText(text []byte) (*known, error) {
+func (s *Side) byText(text []byte) (*known, error) {
 	if isNull(text) {
 		return noSchema, nil
 	}

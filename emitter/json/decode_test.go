@@ -337,3 +337,25 @@ func TestDamagedRecords(t *testing.T) {
 		require.NoError(t, err, "a refused record leaves nothing behind")
 	}
 }
+
+// A schema of the settings stands for the one that records do not bring.
+func TestSchemaContent(t *testing.T) {
+	const text = `{"type":"struct","fields":[{"type":"int8","field":"a"},{"type":"string","optional":true,"default":"d","field":"b"}]}`
+	side := json.NewSide(mustOptions(t, map[string]string{"schema.content": text}))
+	var b change.Batch
+	typ, v, err := side.DecodeData(&b, "t", topic.Data{Body: []byte(`{"a":300}`)})
+	require.NoError(t, err)
+	require.Equal(t, schema.Struct, typ.Kind)
+	require.Equal(t, `7{int 44; text "d"}`, render(&b, v))
+	_, _, err = side.DecodeData(&b, "t", topic.Data{Body: []byte{}})
+	requireDataError(t, "Invalid null value for required STRUCT field", err)
+	typ, v, err = side.DecodeData(&b, "t", topic.Data{})
+	require.NoError(t, err)
+	require.Nil(t, typ)
+	require.True(t, v.IsNull())
+
+	for _, bad := range []string{`{"type":"odd"}`, `{`, "x"} {
+		_, err = json.ParseOptions(map[string]string{"schema.content": bad})
+		require.ErrorContains(t, err, "Failed to parse schema in converter config due to serialization error: ", bad)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"freshet/change"
+	"freshet/change/java"
 	"freshet/schema"
 )
 
@@ -138,7 +139,7 @@ func (n *node) append(dst []byte, b *change.Batch, v change.Value) ([]byte, erro
 		return appendBase64(dst, b.Bytes(v)), nil
 	case codeDecimal:
 		if n.numeric {
-			return appendDecimal(dst, b.Bytes(v), n.scale), nil
+			return java.AppendDecimal(dst, b.Bytes(v), n.scale), nil
 		}
 		return appendBase64(dst, b.Bytes(v)), nil
 	case codeTime:

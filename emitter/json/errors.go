@@ -2,47 +2,11 @@
 
 package json
 
-import "errors"
+import "freshet/emitter"
 
-// DataError is a value or schema that the converter refuses, in the words of Kafka Connect's DataException. The same
-// data is refused again, so it is not retriable.
-type DataError struct {
-	Message string
-	Field   string // path of the member, such as after.id; "" for the whole
-	Err     error  // the cause, where there is one
-}
+// DataError is a value or schema that the converter refuses.
+type DataError = emitter.DataError
 
-// Error is the message, the cause, and the place.
-func (e *DataError) Error() string {
-	s := e.Message
-	if e.Err != nil {
-		s += e.Err.Error()
-	}
-	if e.Field != "" {
-		s += ` (field "` + e.Field + `")`
-	}
-	return s
-}
+func refuse(message string) error { return emitter.Refuse(message) }
 
-// Unwrap is the cause.
-func (e *DataError) Unwrap() error { return e.Err }
-
-// Retriable is false.
-func (e *DataError) Retriable() bool { return false }
-
-func refuse(message string) error { return &DataError{Message: message} }
-
-// inField adds the name of the member in which err came up.
-func inField(name string, err error) error {
-	var d *DataError
-	if !errors.As(err, &d) {
-		return err
-	}
-	c := *d
-	if c.Field == "" {
-		c.Field = name
-	} else {
-		c.Field = name + "." + c.Field
-	}
-	return &c
-}
+func inField(name string, err error) error { return emitter.InField(name, err) }

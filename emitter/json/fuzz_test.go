@@ -17,7 +17,7 @@ func fuzzSeeds(f *testing.F) [][]byte {
 	var seeds [][]byte
 	for _, file := range []string{"json-read-schemas.jsonl", "json-read-envelope.jsonl", "json-read-plain.jsonl"} {
 		for _, c := range goldenCases(f, file) {
-			seeds = append(seeds, c.In.bytes(f))
+			seeds = append(seeds, c.In.Bytes(f))
 		}
 	}
 	return append(seeds, updateRecord(f, withSchemas, false).Value.Bytes())
@@ -97,7 +97,7 @@ func FuzzSchema(f *testing.F) {
 // FuzzParseHeader guesses at arbitrary texts; the guess has a text of its own.
 func FuzzParseHeader(f *testing.F) {
 	for _, c := range goldenCases(f, "simple-header-read.jsonl") {
-		f.Add(c.In.bytes(f))
+		f.Add(c.In.Bytes(f))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var b change.Batch

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"freshet/change"
+	"freshet/change/java"
 	"freshet/schema"
 )
 
@@ -33,9 +34,9 @@ func appendHeader(dst []byte, t *schema.Type, b *change.Batch, v change.Value, e
 		return appendHeaderInt(dst, t, v.Int())
 	case change.Float:
 		if t != nil && t.Kind == schema.Float32 {
-			return appendFloatText(dst, v.Float(), 32)
+			return java.AppendFloat(dst, v.Float(), 32)
 		}
-		return appendFloatText(dst, v.Float(), 64)
+		return java.AppendFloat(dst, v.Float(), 64)
 	case change.Text:
 		if embedded {
 			return appendHeaderText(dst, b.Bytes(v))
@@ -44,7 +45,7 @@ func appendHeader(dst []byte, t *schema.Type, b *change.Batch, v change.Value, e
 	case change.Bytes:
 		if t != nil && t.Name == schema.Decimal {
 			if scale, err := decimalScale(t); err == nil {
-				return appendDecimal(dst, b.Bytes(v), scale)
+				return java.AppendDecimal(dst, b.Bytes(v), scale)
 			}
 		}
 		if embedded {

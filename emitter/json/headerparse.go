@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"freshet/change"
+	"freshet/change/java"
 	"freshet/schema"
 )
 
@@ -271,7 +272,7 @@ func (p *headerParser) number(text string) (*schema.Type, change.Value, bool) {
 		return p.float(text, d)
 	}
 	if unscaled, ok := appendUnscaled(nil, d, 0); ok {
-		if i := bigFromTwos(unscaled); i.IsInt64() {
+		if i := java.BigFromTwos(unscaled); i.IsInt64() {
 			return integerType(i.Int64()), change.IntValue(i.Int64()), true
 		}
 		if d.exponent == 0 {

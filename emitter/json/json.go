@@ -2,7 +2,7 @@
 
 // Package json is Kafka Connect's JsonConverter in both directions, equal to it byte for byte.
 //
-// Its main types are Format, which compiles schemas into encoders, and Decoder, which makes typed records of stored
+// Its main types are Format, which compiles schemas into encoders, and Side, which makes typed values of stored
 // ones. Both work from plans: an encoder is a tree of nodes with the member prefixes ({"id":, ,"name":), defaults and
 // fallbacks already in their JSON form, and the encoder of an envelope has the constant parts of the source block folded
 // into the text between the few values that vary. A decode plan expects the members of a struct in the schema's order,
@@ -10,8 +10,8 @@
 // once its buffers have grown.
 //
 // With schemas the part before the payload, {"schema":…,"payload":, is a topic.Head, interned per Format: the log stores
-// it once, and a Decoder keeps its plan by the Head's pointer. Schemas and plans are immutable. A Format is safe for
-// concurrent use; a Decoder has scratch space and belongs to one goroutine.
+// it once, and a Side keeps its plan by the Head's pointer. Schemas and plans are immutable. A Format is safe for
+// concurrent use; a Side has scratch space and belongs to one goroutine.
 package json
 
 import (
@@ -42,6 +42,8 @@ type Options struct {
 	DecimalFormat string
 	// ReplaceNullWithDefault writes and reads null as the schema's default, where there is one.
 	ReplaceNullWithDefault bool
+	// Content, if not "", is the text of the schema of what is read, which then is a payload alone.
+	Content string
 }
 
 func (o Options) numeric() bool { return o.DecimalFormat == Numeric }
@@ -57,7 +59,8 @@ var definition = config.Def{Keys: []config.Key{
 	},
 	{
 		Name: "schema.content", Type: config.String, Default: "", HasDefault: true, Importance: config.High, Group: "Schemas",
-		Doc: "Schema text to read bare payloads with.", Later: "send the schema with each record, or set schemas.enable=false",
+		Doc:   "The schema to read payloads with, as JsonConverter writes it, where they come without one. With schemas.enable only.",
+		Check: checkContent,
 	},
 	{
 		Name: "decimal.format", Type: config.String, Default: Base64, HasDefault: true, Importance: config.Low, Group: "Serialization",
@@ -81,6 +84,17 @@ func checkDecimalFormat(value string, _ config.Values) string {
 	return "String must be one of (case insensitive): NUMERIC, BASE64"
 }
 
+// checkContent parses the schema once, so that a wrong one is refused with the configuration.
+func checkContent(value string, _ config.Values) string {
+	if strings.TrimSpace(value) == "" {
+		return ""
+	}
+	if _, err := NewSide(Options{}).byContent(value); err != nil {
+		return "Failed to parse schema in converter config due to serialization error: " + err.Error()
+	}
+	return ""
+}
+
 // Plugin describes the converter.
 func Plugin() config.Plugin {
 	return config.Plugin{
@@ -102,6 +116,7 @@ func ParseOptions(properties map[string]string) (Options, error) {
 		SchemasEnable:          v.Bool("schemas.enable"),
 		DecimalFormat:          strings.ToUpper(strings.TrimSpace(v.Get("decimal.format"))),
 		ReplaceNullWithDefault: v.Bool("replace.null.with.default"),
+		Content:                strings.TrimSpace(v.Get("schema.content")),
 	}, nil
 }
 

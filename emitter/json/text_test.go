@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"freshet/change/java"
 )
 
 func TestAppendString(t *testing.T) {
@@ -129,7 +131,7 @@ func TestAppendDecimal(t *testing.T) {
 		{"-340282366920938463463374607431768211456", 0, "-340282366920938463463374607431768211456"},
 	} {
 		x, _ := new(big.Int).SetString(c.unscaled, 10)
-		require.Equal(t, c.want, string(appendDecimal(nil, appendBigTwos(nil, x), c.scale)))
+		require.Equal(t, c.want, string(java.AppendDecimal(nil, java.AppendBigTwos(nil, x), c.scale)))
 	}
 }
 
@@ -138,9 +140,9 @@ func TestDecimalsOfAnyLength(t *testing.T) {
 	for bits := range uint(1100) { // beyond the 1024 that are done on the stack
 		x := new(big.Int).Lsh(big.NewInt(1), bits)
 		for _, y := range []*big.Int{x, new(big.Int).Neg(x), new(big.Int).Sub(x, big.NewInt(1)), randomBits(r, bits)} {
-			p := appendBigTwos(nil, y)
-			require.Equal(t, y, bigFromTwos(p))
-			require.Equal(t, y.String(), string(appendDecimal(nil, p, 0)))
+			p := java.AppendBigTwos(nil, y)
+			require.Equal(t, y, java.BigFromTwos(p))
+			require.Equal(t, y.String(), string(java.AppendDecimal(nil, p, 0)))
 			if len(p) > 1 { // the shortest form
 				require.False(t, p[0] == 0 && p[1]&0x80 == 0 || p[0] == 0xFF && p[1]&0x80 != 0, "%x", p)
 			}
@@ -183,7 +185,7 @@ func TestAppendUnscaled(t *testing.T) {
 		got, ok := appendUnscaled(nil, mustNumber(c.text), c.scale)
 		require.Equal(t, c.want != "", ok, c.text)
 		if ok {
-			require.Equal(t, c.want, bigFromTwos(got).String(), c.text)
+			require.Equal(t, c.want, java.BigFromTwos(got).String(), c.text)
 		}
 	}
 }

@@ -18,14 +18,14 @@ var levels = [][]string{
 	// Contracts.
 	{
 		"capture", "sinks", "emitter/transform", "internal/store",
-		"schema/ddl", "schema/history", "schema/registry", "sinks/jdbc/dialect",
+		"change/java", "schema/ddl", "schema/history", "schema/registry", "sinks/jdbc/dialect",
 	},
 	// What is one target's own.
 	{"sinks/jdbc/postgres"},
 	// Generic engines, and targets.
 	{"snapshot", "emitter", "sinks/jdbc", "emitter/topic/local"},
 	// Databases and formats.
-	{"capture/postgres", "emitter/json"},
+	{"capture/postgres", "emitter/json", "emitter/plain"},
 	// The worker.
 	{"connect"},
 	// Who decides what runs, and the list of all plug-ins.

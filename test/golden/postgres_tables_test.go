@@ -11,7 +11,7 @@ import (
 
 const (
 	needsTransform = "of the transforms only RegexRouter and ExtractNewRecordState are served yet"
-	needsConverter = "of the converters only JSON is served yet, for headers also the simple one"
+	needsConverter = "CloudEvents is not served yet"
 )
 
 // postgresSkipped are the recorded cases that need what is not served yet, and what that is.
@@ -37,7 +37,6 @@ var postgresSkipped = map[string]string{
 	"smt-timezone-after-field":     needsTransform,
 
 	"cloudevents-json": needsConverter,
-	"string-converter": needsConverter,
 }
 
 // postgresDifferent are the cases whose recording is a defect of the original, and what is right instead. Their expected

@@ -56,8 +56,11 @@ func embed(d topic.Data) string {
 		return "null"
 	}
 	text := d.Bytes()
-	if string(text) == "null" || !json.Valid(text) {
-		return `{"$text":` + asciiJSON(mask(strings.ToValidUTF8(string(text), "\ufffd"))) + `}`
+	if string(text) == "null" {
+		return `{"$text":"null"}`
+	}
+	if !json.Valid(text) {
+		return `{"$text": ` + asciiJSON(mask(strings.ToValidUTF8(string(text), "\ufffd"))) + `}`
 	}
 	return mask(string(text))
 }
