@@ -93,9 +93,10 @@ func oidList(tables []*catalogTable) string {
 	return "{" + strings.Join(ids, ",") + "}"
 }
 
-// checkRights: the snapshot reads the tables, the stream does not.
+// checkRights: the snapshot reads the tables, and what reads rows again; the stream does not.
 func (d *doctor) checkRights(tables []*catalogTable, rights map[uint32]tableRights) {
-	if d.o.SnapshotMode == "no_data" || d.o.SnapshotMode == "configuration_based" && !d.o.SnapshotData {
+	stream := d.o.SnapshotMode == "no_data" || d.o.SnapshotMode == "configuration_based" && !d.o.SnapshotData
+	if stream && d.o.Reselect == nil {
 		return
 	}
 	role := schema.QuoteName(d.server.user)
@@ -109,12 +110,17 @@ func (d *doctor) checkRights(tables []*catalogTable, rights map[uint32]tableRigh
 		if !r.selects {
 			fix = append(fix, "GRANT SELECT ON "+t.ID.Quoted()+" TO "+role+";")
 		}
-		if len(fix) == 0 || !d.o.snapshots(t.ID) {
+		level, effect := capture.Fail, "the snapshot cannot read it"
+		if stream || !d.o.snapshots(t.ID) {
+			if effect = "the post-processor cannot read its rows again"; d.o.Reselect != nil && !d.o.Reselect.Fail {
+				level = capture.Warn
+			}
+		}
+		if len(fix) == 0 || d.o.Reselect == nil && !d.o.snapshots(t.ID) {
 			continue
 		}
 		missing++
-		d.add(capture.Fail, "table "+t.ID.String(), "no SELECT for role "+d.server.user, "the snapshot cannot read it",
-			strings.Join(fix, " ")+" -- as "+r.owner, "database.user")
+		d.add(level, "table "+t.ID.String(), "no SELECT for role "+d.server.user, effect, strings.Join(fix, " ")+" -- as "+r.owner, "database.user")
 	}
 	if missing == 0 && len(tables) > 0 {
 		d.ok("SELECT on captured tables", "granted")

@@ -5,6 +5,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"strings"
@@ -152,6 +153,12 @@ func TestCheckRoleWithoutRights(t *testing.T) {
 	weak["snapshot.mode"] = "no_data"
 	for _, f := range examined(t, s, serverOptions(t, s, weak)) {
 		require.NotContains(t, f.Seen, "no SELECT", "the stream needs no SELECT")
+	}
+	for mode, level := range map[string]capture.Level{"warn": capture.Warn, "fail": capture.Fail} {
+		again := maps.Clone(weak)
+		maps.Copy(again, map[string]string{"post.processors": "re", "re.type": reselectClass, "re.reselect.error.handling.mode": mode})
+		f = requireFinding(t, examined(t, s, serverOptions(t, s, again)), level, "table public.t", "no SELECT")
+		require.Contains(t, f.Detail, "cannot read its rows again")
 	}
 
 	// Every fix that was named is enough.
