@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"cmp"
 	"crypto"
 	_ "crypto/md5"    //nolint:gosec // users name the digest: it masks, and protects nothing
 	_ "crypto/sha1"   //nolint:gosec // the same
@@ -202,16 +203,6 @@ func (u *columnUse) isText() bool {
 	return u.t.kind == enumType
 }
 
-// length is the declared length of a type of characters, -1 for none.
-func (u *columnUse) length() int {
-	if u.t.name == "bpchar" || u.t.name == "varchar" {
-		if u.t.typmod >= 4 {
-			return int(u.t.typmod) - 4
-		}
-	}
-	return -1
-}
-
 // ruled is what a rule makes of a column's values. apply replaces the value that stands in the arena from mark on; null,
 // if not nil, stands for null, and for what the server did not send of a key's tuple.
 type ruled struct {
@@ -222,17 +213,17 @@ type ruled struct {
 
 // ruleColumn changes a column as it is emitted, and returns what happens to its values; nil where they stay as they are.
 func (o *options) ruleColumn(id schema.ID, c *schema.Column, u *columnUse) *ruled {
-	r := o.ruleFor(id, u.info.Name, u.t.name)
+	r := o.ruleFor(id, u.info.Name, cmp.Or(u.domainName, u.t.name))
 	if r == nil {
 		return nil
 	}
 	switch r.kind {
 	case ruleTruncate:
-		if n := u.length(); n >= 0 && n <= r.n {
+		if n, _, _ := u.size(); n <= r.n {
 			return nil
 		}
 		addParam(c, "truncateLength", strconv.Itoa(r.n))
-		if c.Type.Kind != schema.String && c.Type.Kind != schema.Bytes || c.Type.Name != "" && !u.isText() {
+		if c.Type.Kind != schema.String && (c.Type.Kind != schema.Bytes || c.Type.Name != "") {
 			return nil
 		}
 		c.Fallback, c.Unavailable = cutLiteral(c.Fallback, r.n), cutLiteral(c.Unavailable, r.n)
@@ -253,7 +244,8 @@ func (o *options) ruleColumn(id schema.ID, c *schema.Column, u *columnUse) *rule
 	if !u.isText() {
 		return nil
 	}
-	h := newHasher(r, u.length())
+	length, _, _ := u.size()
+	h := newHasher(r, length)
 	for _, lit := range []*any{&c.Fallback, &c.Unavailable} {
 		if s, ok := (*lit).(string); ok {
 			*lit = string(h.append(nil, []byte(s)))

@@ -18,25 +18,34 @@ const unlimited = 2147483647
 // tells, which the recordings have.
 func (u *columnUse) propagate(c *schema.Column) {
 	name := strings.ToUpper(u.t.name)
-	length, scale, hasScale := typeSize(u.t.name, u.t.typmod)
+	length, scale, hasScale := u.size()
 	switch {
 	case u.t.elem != 0:
 		name = "_" + strings.ToUpper(u.elemName)
-		length, scale, hasScale = typeSize(u.elemName, u.t.typmod)
 	case u.domainName != "":
 		name = strings.ToUpper(u.domainName)
 	case u.info.Serial:
 		name = map[string]string{"int2": "SMALLSERIAL", "int4": "SERIAL", "int8": "BIGSERIAL"}[u.t.name]
 	}
 	addParam(c, sourceColumn+"type", name)
-	if u.t.name == "numeric" && u.t.typmod < 0 && u.info.Streamed {
-		length, scale, hasScale = 131089, 0, true
-	}
 	addParam(c, sourceColumn+"length", strconv.Itoa(length))
 	if hasScale {
 		addParam(c, sourceColumn+"scale", strconv.Itoa(scale))
 	}
 	addParam(c, sourceColumn+"name", u.info.Name)
+}
+
+// size is the length and the scale of the column's type, of an array those of its elements. A number without precision has
+// others in the stream and in arrays than in snapshots.
+func (u *columnUse) size() (length, scale int, hasScale bool) {
+	name := u.t.name
+	if u.t.elem != 0 {
+		name = u.elemName
+	}
+	if name == "numeric" && u.t.typmod < 0 && (u.info.Streamed || u.t.elem != 0) {
+		return 131089, 0, true
+	}
+	return typeSize(name, u.t.typmod)
 }
 
 // typeSize is the length and the scale of a type with its modifier.

@@ -207,6 +207,9 @@ func (m *maker) keyKind() kind {
 
 func (m *maker) newColumn(t *table) *column {
 	c := &column{name: "c" + strconv.Itoa(t.nextCol), kind: pick(m.r, kinds)}
+	for c.kind.sql == "citext" && m.masks() { // the original shows it
+		c.kind = pick(m.r, kinds)
+	}
 	t.nextCol++
 	c.notNull = chance(m.r, 25)
 	if chance(m.r, 30) {
@@ -218,6 +221,16 @@ func (m *maker) newColumn(t *table) *column {
 	c.toast = c.kind.sql == "text" || c.kind.sql == "varchar"
 	t.columns = append(t.columns, c)
 	return c
+}
+
+// masks says whether values of columns are masked.
+func (m *maker) masks() bool {
+	for name := range m.s.config {
+		if strings.HasPrefix(name, "column.mask.") {
+			return true
+		}
+	}
+	return false
 }
 
 // create makes the table. Its columns stand in the statement's parts, so that they can be left out.

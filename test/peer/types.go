@@ -169,4 +169,10 @@ var settings = []struct {
 	{"column.exclude.list", []string{`public.t.*\.c[13]`}},
 	{"column.include.list", []string{`public.t.*\.(k|k2|c[0-5]),public.zz_mark.id,S 2.*\.(k|k2|c.)`}},
 	{"table.exclude.list", []string{`public.t1`}},
+	{"column.truncate.to.3.chars", []string{`public.t.*\.c[024]`}},
+	{"column.mask.with.4.chars", []string{`public.t.*\.c[25]`}},
+	{"column.mask.hash.SHA-256.with.salt.s", []string{`public.t.*\.c[136]`}},
+	{"column.mask.hash.v2.MD5.with.salt.s", []string{`public.t.*\.c[17]`}},
+	{"column.propagate.source.type", []string{".*", `public.t.*\.c[03]`}},
+	{"datatype.propagate.source.type", []string{`.*\.(varchar|numeric|_?int4)`}},
 }
