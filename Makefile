@@ -52,7 +52,7 @@ e2e: servers ## whole-system tests through the real binary
 	FRESHET_TEST_REQUIRE=postgres go test -v -count=1 $(TESTFLAGS) ./test/e2e/...
 
 chaos: servers ## kill tests: SEEDS seeds, one after another on the screen; SEED=n runs that one again
-	FRESHET_TEST_REQUIRE=postgres go test -v -count=1 -timeout 6h ./test/chaos/ $(if $(filter-out 0,$(SEED)),-seed $(SEED),-seeds $(SEEDS)) -tx-rows 10000000
+	FRESHET_TEST_REQUIRE=postgres go test -v -count=1 -timeout 6h ./test/chaos/ $(if $(filter-out 0,$(SEED)),-seed $(SEED),-seeds $(SEEDS)) -tx-rows 10000000 -tables 10000
 
 test-matrix: ## the tests against real servers on each of PG_VERSIONS
 	for v in $(PG_VERSIONS); do echo "== PostgreSQL $$v"; \

@@ -7,5 +7,6 @@ package chaos
 const (
 	defaultSeeds  = 50
 	defaultTxRows = 1_000_000
+	defaultTables = 1000
 	memoryFactor  = 1
 )

@@ -8,5 +8,6 @@ package chaos
 const (
 	defaultSeeds  = 6
 	defaultTxRows = 100_000
+	defaultTables = 200
 	memoryFactor  = 4
 )
