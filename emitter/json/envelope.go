@@ -4,6 +4,7 @@ package json
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"freshet/capture"
@@ -71,6 +72,7 @@ func (f *Format) CompileEnvelope(e *emitter.Envelope) (emitter.EnvelopeEncoder, 
 		c.text = append(c.text, '}')
 	}
 	out.tail = c.text
+	out.pieces = slices.Clone(out.pieces) // no longer than needed: there is one of these a table
 	return out, nil
 }
 

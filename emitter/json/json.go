@@ -15,9 +15,11 @@
 package json
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -160,10 +162,11 @@ func (f *Format) head(t *schema.Type) (*topic.Head, error) {
 		return nil, err
 	}
 	text = append(text, `,"payload":`...)
-	if h, ok := f.heads.Load(string(text)); ok {
+	if h, ok := f.heads.Load(unsafe.String(unsafe.SliceData(text), len(text))); ok {
 		return h.(*topic.Head), nil
 	}
-	h, _ := f.heads.LoadOrStore(string(text), &topic.Head{ID: xxhash.Sum64(text), Bytes: text})
+	text = bytes.Clone(text) // of very many tables there are very many heads: no byte too much, and none twice
+	h, _ := f.heads.LoadOrStore(unsafe.String(unsafe.SliceData(text), len(text)), &topic.Head{ID: xxhash.Sum64(text), Bytes: text})
 	return h.(*topic.Head), nil
 }
 

@@ -27,8 +27,8 @@ func (c *chunk) pack() {
 	if n < minPacked || n > maxPacked || c.large != nil {
 		return
 	}
-	if cap(c.packed) < minlz.MaxEncodedLen(n) {
-		c.packed = make([]byte, 0, minlz.MaxEncodedLen(max(n, chunkBytes)))
+	if need := minlz.MaxEncodedLen(n); cap(c.packed) < need { // of many tables, many chunks are short
+		c.packed = make([]byte, 0, need+need/2)
 	}
 	if b := minlz.TryEncode(c.packed, c.records, minlz.LevelFastest); b != nil {
 		c.packed = b
