@@ -1,0 +1,16 @@
+begin;
+insert into t1 (k, k2, c1) values (4, 'k4', 't');
+delete from t1 where k = 1 and k2 = 'k1';
+commit;
+delete from t1 where k = 3 and k2 = 'k3';
+begin;
+savepoint s;
+savepoint s;
+insert into t1 (k, k2, c1) values (5, 'k5', 'f');
+commit;
+begin;
+insert into t1 (k, k2) values (6, 'k6');
+savepoint s;
+rollback to s;
+commit;
+insert into zz_mark values (3);

@@ -1,0 +1,1 @@
+insert into zz_mark values (4);

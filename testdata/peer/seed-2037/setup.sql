@@ -1,0 +1,13 @@
+create extension if not exists hstore;
+create extension if not exists citext;
+create extension if not exists ltree;
+create schema if not exists "S 2";
+create type mood as enum ('sad', 'ok', 'very happy', 'x,y');
+create type pair as (a int, b text);
+create domain d_int as int;
+create domain d_num as numeric(8,3) check (value > -1000);
+create domain d_text as varchar(7);
+create domain d_time as timestamp(3);
+create domain d_deep as d_int;
+create table zz_mark (id int primary key);
+create table t1 (k numeric(38,0) not null, k2 varchar(40) not null, c1 boolean default 't', primary key (k, k2));
