@@ -46,6 +46,8 @@ const (
 	Read     Op = 'r' // a row of a snapshot
 	Truncate Op = 't'
 	Message  Op = 'm'
+	// Plain is a record of a source that has no rows: the name of its table is the topic, its row holds the value alone.
+	Plain Op = 'p'
 	// TxBegin and TxEnd bound a transaction. They come only where transaction metadata is asked for; they have no table and
 	// are not events themselves.
 	TxBegin Op = 'B'

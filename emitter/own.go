@@ -94,6 +94,22 @@ func (r *recorder) addMessage(b *change.Batch, c *change.Change, now int64) erro
 	})
 }
 
+// addPlain makes the record of a source without rows: no key, no envelope, no context headers.
+func (r *recorder) addPlain(b *change.Batch, c *change.Change) error {
+	t := c.Table.Columns[0].Type
+	if len(r.o.Chain) > 0 {
+		return r.addOwn(&transform.Record{
+			Topic: c.Table.ID.Name, Partition: topic.AnyPartition, Data: b, ValueType: t, Value: b.At(c.After, 0),
+		})
+	}
+	value, err := r.typedData(r.o.Value, b, t, b.At(c.After, 0))
+	if err != nil {
+		return fmt.Errorf("encode value for topic %q: %w", c.Table.ID.Name, err)
+	}
+	r.out = append(r.out, topic.Record{Topic: c.Table.ID.Name, Partition: topic.AnyPartition, Value: value})
+	return nil
+}
+
 // addHeartbeat makes a heartbeat. It goes to partition 0.
 func (r *recorder) addHeartbeat(now int64) error {
 	b := r.scratch()

@@ -136,6 +136,8 @@ func (r *recorder) add(b *change.Batch, c *change.Change, now int64) error {
 		return r.addBoundary(b, c)
 	case change.Message:
 		return r.addMessage(b, c, now)
+	case change.Plain:
+		return r.addPlain(b, c)
 	}
 	if r.skipped(b, c) {
 		r.stats.filtered.Add(1)

@@ -23,9 +23,9 @@ var levels = [][]string{
 	// What is one target's own.
 	{"sinks/jdbc/postgres"},
 	// Generic engines, and targets.
-	{"snapshot", "emitter", "sinks/jdbc", "emitter/topic/local"},
+	{"snapshot", "emitter", "sinks/jdbc", "sinks/file", "emitter/topic/local"},
 	// Databases and formats.
-	{"capture/postgres", "emitter/json", "emitter/plain"},
+	{"capture/postgres", "capture/file", "emitter/json", "emitter/plain"},
 	// The worker.
 	{"connect"},
 	// Who decides what runs, and the list of all plug-ins.

@@ -6,9 +6,11 @@ package plugins
 
 import (
 	"freshet/capture"
+	filesource "freshet/capture/file"
 	"freshet/capture/postgres"
 	"freshet/connect"
 	"freshet/sinks"
+	filesink "freshet/sinks/file"
 	"freshet/sinks/jdbc"
 )
 
@@ -17,9 +19,11 @@ func All() *connect.Plugins {
 	return connect.NewPlugins(
 		[]capture.Connector{
 			postgres.New(),
+			filesource.New(),
 		},
 		[]sinks.Connector{
 			jdbc.New(),
+			filesink.New(),
 		},
 	)
 }

@@ -22,6 +22,9 @@ func TestNames(t *testing.T) {
 		"JdbcSinkConnector":                            "sink",
 		"JdbcSink":                                     "sink",
 		"jdbc":                                         "sink",
+		"FileStreamSource":                             "source",
+		"FileStreamSink":                               "sink",
+		"org.apache.kafka.connect.file.FileStreamSourceConnector": "source",
 	} {
 		p, err := all.Find(class)
 		require.NoError(t, err, class)

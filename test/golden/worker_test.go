@@ -52,6 +52,15 @@ func (l *logText) String() string {
 // newWorker starts a worker whose own properties are those of the recorded one.
 func newWorker(t *testing.T) *worker {
 	t.Helper()
+	return newWorkerOf(t, connect.NewPlugins([]capture.Connector{postgres.New()}, nil), map[string]string{
+		"key.converter":   "org.apache.kafka.connect.json.JsonConverter",
+		"value.converter": "org.apache.kafka.connect.json.JsonConverter",
+	})
+}
+
+// newWorkerOf starts a worker with some plug-ins and properties of its own.
+func newWorkerOf(t *testing.T, plugins *connect.Plugins, properties map[string]string) *worker {
+	t.Helper()
 	ctx := t.Context()
 	said := &logText{}
 	logger := slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), said), &slog.HandlerOptions{Level: slog.LevelInfo}))
@@ -60,13 +69,7 @@ func newWorker(t *testing.T) *worker {
 	log, err := local.Open(db, local.Options{})
 	require.NoError(t, err)
 	w := connect.NewWorker(connect.WorkerOptions{
-		Plugins: connect.NewPlugins([]capture.Connector{postgres.New()}, nil),
-		Topics:  log,
-		Config: connect.WorkerConfig{Properties: map[string]string{
-			"key.converter":   "org.apache.kafka.connect.json.JsonConverter",
-			"value.converter": "org.apache.kafka.connect.json.JsonConverter",
-		}},
-		Log: logger,
+		Plugins: plugins, Topics: log, Config: connect.WorkerConfig{Properties: properties}, Log: logger,
 	})
 	h := standalone.New(standalone.Options{Worker: w, Store: db, WorkerID: "127.0.0.1:8083", Log: logger})
 	require.NoError(t, h.Start(ctx, nil))
