@@ -39,7 +39,7 @@ type app struct {
 	log *slog.Logger
 
 	logFormat, logLevel string
-	cpuProfile          string
+	profiles            profiles
 	stopProfile         func() error // nil until a command has started
 }
 
@@ -110,7 +110,9 @@ found a fault.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.logFormat, "log-format", "text", "form of log lines on standard error: text or json")
 	flags.StringVar(&a.logLevel, "log-level", "info", "least level of log lines: debug, info, warn or error")
-	flags.StringVar(&a.cpuProfile, "cpu-profile", "", "file for a CPU profile of this run, for go tool pprof")
+	flags.StringVar(&a.profiles.cpu, "cpu-profile", "", "file for a CPU profile of this run, for go tool pprof")
+	flags.StringVar(&a.profiles.allocs, "alloc-profile", "", "file for a profile of what this run allocates, for go tool pprof")
+	flags.StringVar(&a.profiles.block, "block-profile", "", "file for a profile of what goroutines of this run wait for, for go tool pprof")
 	return root
 }
 
@@ -120,7 +122,7 @@ func (a *app) begin() error {
 		return err
 	}
 	var err error
-	a.stopProfile, err = startProfile(a.cpuProfile)
+	a.stopProfile, err = a.profiles.start()
 	return err
 }
 

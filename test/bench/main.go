@@ -32,7 +32,7 @@ type bench struct {
 	rounds int
 	dir    string
 	binary string
-	// profiles is a folder for CPU profiles of the workers, "" for none.
+	// profiles is a folder for profiles of the workers: CPU, allocations, blocking, "" for none.
 	profiles string
 	pg       *pgserver.Server
 	peer     *peer // nil: limits instead
@@ -53,7 +53,7 @@ func main() {
 	flag.IntVar(&o.rows, "rows", 1_000_000, "rows of W1, W2, W4 and W8; W5 has ten times as many")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each, the first thrown away where there are more than one")
 	flag.StringVar(&o.out, "out", "", "folder for results.json and results.md")
-	flag.StringVar(&o.profiles, "profiles", "", "folder for CPU profiles of the workers")
+	flag.StringVar(&o.profiles, "profiles", "", "folder for profiles of the workers: CPU, allocations, blocking")
 	flag.StringVar(&o.binary, "binary", "", "another build to measure (default: this tree's, built as for a release)")
 	flag.BoolVar(&o.peer, "peer", false, "measure Debezium on Kafka Connect beside, in the place of the limits; test/peer/rig/up.sh starts it")
 	flag.StringVar(&o.connect, "connect", "http://127.0.0.1:18083", "the Kafka Connect worker of the peer")

@@ -44,7 +44,9 @@ func (b *bench) start(ctx context.Context, data string, settings ...string) (*wo
 	}
 	w := &worker{cmd: exec.Command(b.binary, "standalone", file), url: "http://" + address, patience: 2 * time.Minute}
 	if b.profiles != "" {
-		w.cmd.Args = append(w.cmd.Args, "--cpu-profile", filepath.Join(b.profiles, filepath.Base(data)+".pprof"))
+		for _, kind := range []string{"cpu", "alloc", "block"} {
+			w.cmd.Args = append(w.cmd.Args, "--"+kind+"-profile", filepath.Join(b.profiles, filepath.Base(data)+"."+kind+".pprof"))
+		}
 	}
 	if w.log, err = os.Create(data + ".log"); err != nil {
 		return nil, err
