@@ -194,7 +194,7 @@ func kill(t *testing.T, seed uint64) {
 		if i == 0 {
 			most = min(most, 3) // early, in the snapshot, which is a handful of units
 		}
-		stop, moment := fmt.Sprintf("%s:%d", step.name, 1+rnd.IntN(most)), 8*time.Second
+		stop, moment := fmt.Sprintf("%s:%d", step.name, 1+rnd.IntN(most)), 15*time.Second
 		if i == 2 && rnd.IntN(2) == 0 {
 			stop, moment = "no step", time.Duration(1+rnd.IntN(16))*50*time.Millisecond
 		}

@@ -50,7 +50,7 @@ func newShape(rnd *rand.Rand, chosen []step) *shape {
 		case kind == "spool":
 			s.pause = 500
 		case strings.HasPrefix(rest, "block"):
-			s.rows = max(s.rows, 300)
+			s.rows, s.batch, s.blocks, s.truncates = max(s.rows, 300), min(s.batch, 50), 6, false
 		case strings.HasPrefix(rest, "window"):
 			s.windows = true
 		case strings.HasPrefix(rest, "transaction"):
