@@ -91,7 +91,7 @@ var (
 		{"snapshot.completed", 1},
 		{"spool.append", 3},
 		{"spool.durable", 3},
-		{"spool.replay", 2},
+		{"spool.replay", 1},
 		{"spool.replayed", 1},
 		{"spool.deleted", 1},
 	}

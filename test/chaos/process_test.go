@@ -119,7 +119,7 @@ func (c *child) waitFor(t *testing.T, line string, while time.Duration, failed <
 
 // ready says whether the REST API answers.
 func (c *child) ready() bool {
-	if m := ready.FindStringSubmatch(c.stderr.String()); m != nil {
+	if m := ready.FindStringSubmatch(c.stderr.all()); m != nil {
 		c.url = m[1]
 	}
 	return c.url != ""
@@ -143,7 +143,7 @@ func (c *child) offsets(t *testing.T) string {
 
 // streamed says whether the snapshot was over.
 func (c *child) streamed() bool {
-	said := c.stderr.String()
+	said := c.stderr.all()
 	return strings.Contains(said, "snapshot=false") && strings.Contains(said, "msg=streaming") || strings.Contains(said, "the spool is read and deleted")
 }
 
@@ -160,7 +160,7 @@ func (c *child) stop(t *testing.T) {
 	require.NoError(t, c.cmd.Wait(), "%s", c.stderr)
 }
 
-// tail keeps the last of what is written to it.
+// tail keeps what is written to it, all but for the beginning of very much.
 type tail struct {
 	mu   sync.Mutex
 	text string
@@ -170,15 +170,20 @@ func (w *tail) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.text += string(p)
-	if len(w.text) > 16<<10 {
-		w.text = w.text[len(w.text)-8<<10:]
+	if len(w.text) > 4<<20 {
+		w.text = w.text[len(w.text)-2<<20:]
 	}
 	return len(p), nil
 }
 
-// String is the kept text.
-func (w *tail) String() string {
+func (w *tail) all() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return strings.TrimSpace(w.text)
+	return w.text
+}
+
+// String is the end of the text, for messages.
+func (w *tail) String() string {
+	text := w.all()
+	return strings.TrimSpace(text[max(0, len(text)-16<<10):])
 }

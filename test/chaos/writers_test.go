@@ -18,7 +18,10 @@ import (
 	"freshet/internal/testdb"
 )
 
-const writerCount = 3
+const (
+	writerCount = 3
+	mostSignals = 4 // of a writer: windows that nobody has time for show nothing
+)
 
 // writers change the source, each within keys of its own, so that they never wait for one another's rows; their
 // transactions overlap all the same. Three of ten are rolled back.
@@ -65,7 +68,7 @@ func (w *writer) run(ctx context.Context, c *pgx.Conn) error {
 	work := context.WithoutCancel(ctx)
 	pace := time.NewTicker(4 * time.Millisecond)
 	defer pace.Stop()
-	for ctx.Err() == nil {
+	for signals := 0; ctx.Err() == nil; {
 		<-pace.C
 		var err error
 		if w.truncates && w.all.deletes.Load() && w.rnd.IntN(60) == 0 {
@@ -73,7 +76,8 @@ func (w *writer) run(ctx context.Context, c *pgx.Conn) error {
 		} else {
 			err = w.transaction(work, c)
 		}
-		if err == nil && w.windows && w.all.deletes.Load() && w.rnd.IntN(80) == 0 {
+		if err == nil && w.windows && signals < mostSignals && w.all.deletes.Load() && w.rnd.IntN(80) == 0 {
+			signals++
 			_, err = c.Exec(work, `insert into signals values (gen_random_uuid(), 'execute-snapshot', '{"data-collections":["public.counters","public.moves"]}')`)
 		}
 		if err != nil {
