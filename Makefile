@@ -33,9 +33,10 @@ install: ## freshet into GOBIN
 
 servers: ## find, install or fetch the database servers that the tests need
 	@go run ./internal/pgserver/install
+	@go run ./internal/kafkaserver/install
 
 test: servers ## everything, with the race detector; a missing server is a failure
-	FRESHET_TEST_REQUIRE=postgres go test $(RACE) $(TESTFLAGS) ./...
+	FRESHET_TEST_REQUIRE=postgres,kafka go test $(RACE) $(TESTFLAGS) ./...
 
 race: test ## the same as test
 
@@ -43,13 +44,13 @@ unit: ## quick: without the race detector, without the tests that start whole sy
 	go test $(TESTFLAGS) $$(go list ./... | grep -v /test/)
 
 integration: servers ## the tests against real servers, verbosely
-	FRESHET_TEST_REQUIRE=postgres go test -v $(TESTFLAGS) ./capture/postgres/... ./sinks/jdbc/... ./internal/verify/... ./internal/testdb/...
+	FRESHET_TEST_REQUIRE=postgres,kafka go test -v $(TESTFLAGS) ./emitter/topic/kafka/... ./capture/postgres/... ./sinks/jdbc/... ./internal/verify/... ./internal/testdb/...
 
 golden: servers ## the recorded cases
 	FRESHET_TEST_REQUIRE=postgres go test -v -count=1 $(TESTFLAGS) -run '^TestGolden' ./...
 
 e2e: servers ## whole-system tests through the real binary
-	FRESHET_TEST_REQUIRE=postgres go test -v -count=1 $(TESTFLAGS) ./test/e2e/...
+	FRESHET_TEST_REQUIRE=postgres,kafka go test -v -count=1 $(TESTFLAGS) ./test/e2e/...
 
 chaos: servers ## kill tests: SEEDS seeds, one after another on the screen; SEED=n runs that one again
 	FRESHET_TEST_REQUIRE=postgres go test -v -count=1 -timeout 6h ./test/chaos/ $(if $(filter-out 0,$(SEED)),-seed $(SEED),-seeds $(SEEDS)) -tx-rows 10000000 -tables 10000

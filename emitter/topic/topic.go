@@ -162,7 +162,8 @@ type Subscription struct {
 // Cursor is one member of a consumer group. Its methods are called by one goroutine.
 type Cursor interface {
 	// Poll blocks until there is a record or ctx ends, and returns at most max records, in offset order within each
-	// partition. They are valid until the next Poll. Partitions never move between Poll and the next Commit.
+	// partition. They are valid until the next Poll. Partitions never move away between Poll and the next Commit; others
+	// may come only after it.
 	Poll(ctx context.Context, max int) ([]Record, error)
 	// Seek makes the next Poll read the partition from offset.
 	Seek(p Partition, offset int64)

@@ -12,7 +12,7 @@ import (
 // and there are no cycles. A new package needs a place here; the comment says what a row is about.
 var levels = [][]string{
 	// Words; nothing of ours.
-	{"schema", "config", "emitter/topic", "internal/failpoint", "internal/pgserver"},
+	{"schema", "config", "emitter/topic", "internal/failpoint", "internal/pgserver", "internal/kafkaserver"},
 	// What happened to rows; what is made of words alone.
 	{"change", "internal/topicio", "internal/verify", "internal/history"},
 	// Contracts.
@@ -23,7 +23,7 @@ var levels = [][]string{
 	// What is one target's own.
 	{"sinks/jdbc/postgres"},
 	// Generic engines, and targets.
-	{"snapshot", "emitter", "sinks/jdbc", "sinks/file", "emitter/topic/local"},
+	{"snapshot", "emitter", "sinks/jdbc", "sinks/file", "emitter/topic/local", "emitter/topic/kafka"},
 	// Databases and formats.
 	{"capture/postgres", "capture/file", "emitter/json", "emitter/plain"},
 	// The worker.
@@ -37,7 +37,7 @@ var levels = [][]string{
 	// Flags.
 	{"internal/cli"},
 	// Programs.
-	{"cmd/freshet", "internal/docgen", "internal/pgserver/install"},
+	{"cmd/freshet", "internal/docgen", "internal/pgserver/install", "internal/kafkaserver/install"},
 }
 
 // testOnly are packages for tests: they may import anything, and only tests and each other import them.
@@ -53,6 +53,8 @@ var drivers = map[string][]string{
 	"github.com/jackc/pglogrepl":                 {"capture/postgres", "internal/replicate"},
 	"github.com/cockroachdb/pebble/v2":           {"internal/store"},
 	"github.com/fergusstrange/embedded-postgres": {"internal/pgserver"},
+	"github.com/twmb/franz-go":                   {"emitter/topic/kafka", "internal/kafkaclient", "test/peer"},
+	"github.com/twmb/franz-go/pkg/kfake":         testOnly,
 	"github.com/spf13/cobra":                     {"internal/cli"},
 	"github.com/prometheus/client_golang":        {"connect", "connect/rest", "internal/worker"},
 	"github.com/vbauerster/mpb/v8":               {"internal/replicate"},

@@ -114,6 +114,13 @@ func waitFor(t testing.TB, what string, cond func() bool) {
 	require.Eventually(t, cond, 20*time.Second, time.Millisecond, what)
 }
 
+// TestFarFuture is a time that brokers refuse and that a record may have.
+func TestFarFuture(t *testing.T) {
+	l := openOn(t, storetest.New(), Options{})
+	mustAppend(t, l, topic.Record{Topic: "t", TimeMillis: 1}, topic.Record{Topic: "t", TimeMillis: 1 << 50})
+	require.EqualValues(t, 1<<50, all(t, l, "t")[1].TimeMillis)
+}
+
 // TestBudgetBlocks holds the writer back and appends until Append blocks.
 func TestBudgetBlocks(t *testing.T) {
 	l := openOn(t, storetest.New(), Options{MaxBytes: 10_000})

@@ -254,7 +254,6 @@ func testForms(t *testing.T, s Store) {
 			})
 		}
 	}
-	in = append(in, topic.Record{Topic: "t", TimeMillis: 1 << 50})
 	require.NoError(t, start(context.Background(), l, topic.Unit{Records: in}).wait(t))
 	for _, again := range []bool{false, true} {
 		if again {

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kafkaserver runs a real Apache Kafka for tests: one broker that is its own controller, from the jars of Maven
+// Central.
+//
+// Find makes sure that Java and the jars are there, New starts a Server on free ports, with a folder of its own. It dies with
+// this process. The package knows nothing of tests; internal/testdb has what they call.
+package kafkaserver
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	startTimeout = 90 * time.Second
+	pollEvery    = 50 * time.Millisecond
+)
+
+// Options say how a server differs from the default one.
+type Options struct {
+	Programs Programs
+	Settings map[string]string // server.properties
+}
+
+// Server is a broker that runs, or was stopped.
+type Server struct {
+	o       Options
+	dir     string
+	port    int
+	process *process // nil while stopped
+}
+
+// New starts a server.
+func New(ctx context.Context, o Options) (*Server, error) {
+	sweep()
+	dir, err := os.MkdirTemp("", dirPrefix+strconv.Itoa(os.Getpid())+"-")
+	if err != nil {
+		return nil, fmt.Errorf("create the folder of Kafka: %w", err)
+	}
+	s := &Server{o: o, dir: dir}
+	if err := s.prepare(ctx); err == nil {
+		err = s.Start(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start Kafka: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+const dirPrefix = "freshet-kafka-"
+
+// sweep removes the folders of processes that are gone: one that is killed cannot clean up.
+func sweep() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*"))
+	for _, dir := range dirs {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), dirPrefix), "-")
+		if n, err := strconv.Atoi(pid); err == nil && errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(dir)
+		}
+	}
+}
+
+// prepare writes the configuration and formats the folder.
+func (s *Server) prepare(ctx context.Context) error {
+	ports, err := freePorts(2)
+	if err != nil {
+		return err
+	}
+	s.port = ports[0]
+	settings := map[string]string{
+		"process.roles": "broker,controller", "node.id": "1",
+		"listeners":                                        fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", ports[0], ports[1]),
+		"advertised.listeners":                             "PLAINTEXT://127.0.0.1:" + strconv.Itoa(ports[0]),
+		"controller.listener.names":                        "CONTROLLER",
+		"controller.quorum.voters":                         "1@127.0.0.1:" + strconv.Itoa(ports[1]),
+		"log.dirs":                                         filepath.Join(s.dir, "data"),
+		"offsets.topic.replication.factor":                 "1",
+		"offsets.topic.num.partitions":                     "1",
+		"transaction.state.log.replication.factor":         "1",
+		"transaction.state.log.min.isr":                    "1",
+		"transaction.state.log.num.partitions":             "1",
+		"share.coordinator.state.topic.replication.factor": "1",
+		"share.coordinator.state.topic.min.isr":            "1",
+		"group.initial.rebalance.delay.ms":                 "0",
+		"group.min.session.timeout.ms":                     "1000",
+		"log.cleaner.dedupe.buffer.size":                   "4194304",
+		"log.index.size.max.bytes":                         "65536",
+		"num.network.threads":                              "2",
+		"num.io.threads":                                   "2",
+		"broker.session.timeout.ms":                        "2000",
+		"broker.heartbeat.interval.ms":                     "300",
+	}
+	maps.Copy(settings, s.o.Settings)
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		fmt.Fprintf(&text, "%s=%s\n", name, settings[name])
+	}
+	if err := os.WriteFile(s.config(), []byte(text.String()), 0o600); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	id[0] &= 0x7f           // Kafka reads an id that begins with '-' as an option
+	format := s.java(ctx, "kafka.tools.StorageTool", "format", "-t", base64.RawURLEncoding.EncodeToString(id[:]), "-c", s.config())
+	if out, err := format.CombinedOutput(); err != nil {
+		return fmt.Errorf("format its folder: %w: %s", err, out[max(0, len(out)-1000):])
+	}
+	return nil
+}
+
+func (s *Server) config() string { return filepath.Join(s.dir, "server.properties") }
+func (s *Server) log() string    { return filepath.Join(s.dir, "server.log") }
+
+// java is a command that runs a class of Kafka, with little memory and a quick start.
+func (s *Server) java(ctx context.Context, args ...string) *exec.Cmd {
+	p := s.o.Programs
+	flags := []string{"-Xms48m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Dlog4j2.level=WARN", "-cp", filepath.Join(p.Libs, "*")}
+	return exec.CommandContext(ctx, p.Java, append(flags, args...)...)
+}
+
+func freePorts(n int) ([]int, error) {
+	var out []int
+	for range n {
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer l.Close()
+		out = append(out, l.Addr().(*net.TCPAddr).Port)
+	}
+	return out, nil
+}
+
+// Address is host and port of the broker, the same over stops and starts.
+func (s *Server) Address() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+
+// Programs are those that the server was started with.
+func (s *Server) Programs() Programs { return s.o.Programs }
+
+// Start starts a stopped server and waits until it answers.
+func (s *Server) Start(ctx context.Context) error {
+	out, err := os.OpenFile(s.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the server's log: %w", err)
+	}
+	defer out.Close()
+	cmd := s.java(context.WithoutCancel(ctx), "kafka.Kafka", s.config()) // it lives until it is stopped, not as long as a call
+	cmd.Stdout, cmd.Stderr, cmd.Dir = out, out, s.dir
+	if s.process, err = spawn(cmd); err != nil {
+		return fmt.Errorf("start the server: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Address())
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-s.process.done:
+			return fmt.Errorf("the server ended: %s", s.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("the server does not answer: %w: %s", ctx.Err(), s.tail())
+		}
+	}
+}
+
+func (s *Server) tail() string {
+	text, err := os.ReadFile(s.log())
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-2000):])
+}
+
+// Kill ends the server at once, as a power cut would.
+func (s *Server) Kill() {
+	if s.process == nil {
+		return
+	}
+	s.process.kill()
+	<-s.process.done
+	s.process = nil
+}
+
+// Close ends the server and removes its folder.
+func (s *Server) Close() error {
+	s.Kill()
+	if err := os.RemoveAll(s.dir); err != nil {
+		return fmt.Errorf("remove the folder of Kafka: %w", err)
+	}
+	return nil
+}

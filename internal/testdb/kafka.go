@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package testdb
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"freshet/internal/kafkaserver"
+)
+
+// kafka is the broker of this test binary, started by the first test that asks.
+var kafka = sync.OnceValues(func() (*kafkaserver.Server, error) { return startKafka(nil) })
+
+func startKafka(settings map[string]string) (*kafkaserver.Server, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), findTimeout)
+	defer cancel()
+	programs, err := kafkaserver.Find(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return kafkaserver.New(ctx, kafkaserver.Options{Programs: programs, Settings: settings})
+}
+
+// Kafka returns the shared broker. Topics and groups of other tests are on it too. It ends with the process.
+func Kafka(t testing.TB) *kafkaserver.Server {
+	t.Helper()
+	s, err := kafka()
+	if err != nil {
+		missingKafka(t, err)
+	}
+	return s
+}
+
+// NewKafka starts a broker for this test alone, which may be killed and started again.
+func NewKafka(t testing.TB, settings map[string]string) *kafkaserver.Server {
+	t.Helper()
+	s, err := startKafka(settings)
+	if err != nil {
+		missingKafka(t, err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close Kafka: %v", err)
+		}
+	})
+	return s
+}
+
+// IgnoreKafka tells goleak of the goroutine that waits for the shared broker, which ends with the process.
+func IgnoreKafka() goleak.Option {
+	return goleak.IgnoreAnyFunction("freshet/internal/kafkaserver.(*process).run")
+}
+
+// missingKafka skips the test, or fails it where Kafka is required.
+func missingKafka(t testing.TB, err error) {
+	t.Helper()
+	if slices.Contains(strings.Split(os.Getenv(envRequire), ","), "kafka") {
+		t.Fatalf("Kafka is required (%s): %v", envRequire, err)
+	}
+	t.Skipf("no Kafka: %v", err)
+}
