@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -43,16 +44,34 @@ func (s *copySession) Read(ctx context.Context, c snapshot.Chunk, rows *snapshot
 		}
 		s.q.log.Warn("a connection of the snapshot broke; its block is read again in the same snapshot",
 			"table", c.Table.ID.String(), "block", c.Part, "attempt", attempt, "error", err)
-		if pauseErr := pause(ctx, time.Duration(attempt)*copyPause); pauseErr != nil {
-			return pauseErr
+		if attempt, err = s.reopen(ctx, attempt, err); err != nil {
+			return err
 		}
-		conn, reopenErr := s.q.importing(ctx)
-		if reopenErr != nil {
-			return errors.Join(err, reopenErr)
-		}
-		s.conn, s.checked = conn, nil
 		rows.Again()
 	}
+}
+
+// reopen imports the snapshot into a new connection, which may break as well: each counts as an attempt.
+func (s *copySession) reopen(ctx context.Context, attempt int, cause error) (int, error) {
+	for ; ; attempt++ {
+		if err := pause(ctx, time.Duration(attempt)*copyPause); err != nil {
+			return attempt, err
+		}
+		conn, err := s.q.importing(ctx)
+		if err == nil {
+			s.conn, s.checked = conn, nil
+			return attempt, nil
+		}
+		if attempt >= copyAttempts-1 || !connectionLost(err) {
+			return attempt, errors.Join(cause, err)
+		}
+	}
+}
+
+// connectionLost says whether an error is of the connection, or of a server that ends it, and not of what was asked.
+func connectionLost(err error) bool {
+	state := sqlState(err)
+	return state == "" || strings.HasPrefix(state, "57P") || strings.HasPrefix(state, "08")
 }
 
 // lost says whether another connection may go on in place of this one. The locks of snapshot.locking.mode went with it.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,10 +28,14 @@ where c.relkind = 'r' and n.nspname = 'public' and not exists (select from pg_at
   and not a.attisdropped and a.atttypid not in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'bool'::regtype, 'text'::regtype))
   and c.relname !~ '[^a-z_]'`
 
+var journaling sync.Mutex
+
 // journal lets a source keep what it commits from now on, and the setup be judged by it.
 func (s *setup) journal(t *testing.T, source *testdb.Server) {
 	t.Helper()
 	s.source = source
+	journaling.Lock() // setups on one source may be made at the same time
+	defer journaling.Unlock()
 	if source.Text(t, "select count(*) from pg_namespace where nspname = 'history'") != "0" {
 		return // by another setup on the same source
 	}
