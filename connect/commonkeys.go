@@ -39,6 +39,9 @@ func (w *Worker) commonDef(p *config.Plugin) config.Def {
 		def.Find(property).Recommended = converterClasses(property)
 		setDefault(&def, property+".plugin.version", CompatibleVersion)
 	}
+	if _, ok := w.topics.(Clients); ok && p.Kind != sinkKind {
+		def.Find("topic.creation.groups").Ignored = ""
+	}
 	return def
 }
 

@@ -52,11 +52,10 @@ func (c *Connector) Offsets(ctx context.Context) ([]Offset, error) {
 
 // sinkOffsets are the committed offsets of the connector's group.
 func (c *Connector) sinkOffsets(ctx context.Context, a Admin) ([]Offset, error) {
-	groups, err := a.Groups(ctx)
+	offsets, err := a.GroupOffsets(ctx, GroupOf(c.Name))
 	if err != nil {
 		return nil, fmt.Errorf("read offsets of group %q: %w", GroupOf(c.Name), err)
 	}
-	offsets := groups[GroupOf(c.Name)]
 	out := make([]Offset, 0, len(offsets))
 	for _, p := range sortedPartitions(offsets) {
 		out = append(out, Offset{
@@ -219,7 +218,7 @@ func (c *Connector) ResetOffsets(ctx context.Context) error {
 // DeleteSpool deletes what a source connector had read and not emitted; its tasks must not run. A position that is kept, and
 // that needed it, is a gap then, which the source finds.
 func (w *Worker) DeleteSpool(ctx context.Context, name string) error {
-	s := capture.NewSpool(w.topics, name)
+	s := capture.NewSpool(w.spools, name)
 	if s == nil {
 		return nil
 	}

@@ -51,7 +51,7 @@ func (t *sinkTask) Progress() int64 { return t.log.durable.Load() }
 // were committed, or that the target keeps.
 func (c *Connector) sinkOpener(task int, v config.Values, log *slog.Logger) Opener {
 	w := c.worker
-	return func(ctx context.Context) (Task, error) {
+	return c.withLog(task, func(ctx context.Context, topics topic.Log) (Task, error) {
 		s, err := subscription(c.Name, v)
 		if err != nil {
 			return nil, err
@@ -61,14 +61,14 @@ func (c *Connector) sinkOpener(task int, v config.Values, log *slog.Logger) Open
 			return nil, finalError{errs[0]}
 		}
 		env := sinks.Env{Connector: c.Name, Group: s.Group, Task: task, Log: log}
-		if l, ok := w.topics.(topic.Identified); ok {
+		if l, ok := topics.(topic.Identified); ok {
 			env.Origin = l.Identity()
 		}
 		writer, err := c.Plugin.Sink.Open(ctx, env, v)
 		if err != nil {
 			return nil, err
 		}
-		l := &taskLog{Log: w.topics, topics: c.Topics}
+		l := &taskLog{Log: topics, topics: c.Topics}
 		o := sinks.Options{
 			Log: l, Subscription: s, Decoder: c.set.converters.decoder(),
 			Writer: writer, DrainTimeout: w.config.DrainTimeout, Logger: log,
@@ -77,7 +77,7 @@ func (c *Connector) sinkOpener(task int, v config.Values, log *slog.Logger) Open
 			o.Transforms = []sinks.Transform{&sinkChain{chain: chain, header: c.set.converters.headerFormat()}}
 		}
 		return &sinkTask{sinks.NewTask(o), l}, nil
-	}
+	})
 }
 
 // sinkChain runs the transforms of a sink. Topic, partition and offset by which a record is counted are the loop's: here

@@ -13,6 +13,7 @@ import (
 	"freshet/change"
 	"freshet/config"
 	"freshet/emitter"
+	"freshet/emitter/topic"
 	"freshet/emitter/transform"
 )
 
@@ -83,12 +84,12 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger, m 
 	header := c.set.converters.headerFormat()
 	markKey := MarkKey(c.Name, c.Plugin.Source.Partition(v))
 	var opened bool // once; from then on there is nothing new to be found by checks
-	return func(ctx context.Context) (Task, error) {
+	return c.withLog(task, func(ctx context.Context, topics topic.Log) (Task, error) {
 		t := &sourceTask{connector: c.Name, drain: w.config.DrainTimeout, meter: m}
 		if !opened {
 			t.faults = c.preflight(ctx, v, log)
 		}
-		t.log = &taskLog{Log: w.topics, topics: c.Topics, marked: m.durable}
+		t.log = &taskLog{Log: topics, topics: c.Topics, marked: m.durable}
 		from, err := t.log.LoadMark(ctx, markKey)
 		if err != nil {
 			return nil, fmt.Errorf("load the last position: %w", err)
@@ -97,7 +98,7 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger, m 
 		if errs := config.Errors(problems); len(errs) > 0 {
 			return nil, finalError{errs[0]}
 		}
-		env := capture.Env{Connector: c.Name, From: change.Position(from), Log: log, Spool: capture.NewSpool(w.topics, c.Name)}
+		env := capture.Env{Connector: c.Name, From: change.Position(from), Log: log, Spool: capture.NewSpool(w.spools, c.Name)}
 		m.durable(from)
 		snapshots := w.Snapshots(c.Name)
 		t.snapshots = snapshots
@@ -136,7 +137,7 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger, m 
 		t.dog = &watchdog{stall: w.config.StallTimeout, observe: m.observe, counts: m.stats.Counts, watch: watching, log: log}
 		t.pipeline = emitter.NewPipeline(t.reader, t.log, o)
 		return t, nil
-	}
+	})
 }
 
 // preflight runs the doctor's checks and returns the faults. They keep nothing from starting: some pass by themselves (a

@@ -71,7 +71,11 @@ func (w *Worker) check(cfg map[string]string) (*checked, error) {
 	var conv []config.Problem
 	c.converters, conv = w.config.Converters(c.raw)
 	c.problems = append(c.problems, conv...)
-	c.problems = append(c.problems, unknownProblems(&common, values)...)
+	clients, _ := w.topics.(Clients)
+	if clients != nil {
+		c.problems = append(c.problems, clients.CheckClients(c.raw)...)
+	}
+	c.problems = append(c.problems, unknownProblems(&common, values, clients != nil)...)
 	c.problems = mistakesFirst(c.problems)
 	return c, nil
 }
@@ -172,11 +176,13 @@ func transformProblems(cfg map[string]string, found []config.Problem) []config.P
 	return out
 }
 
-// unknownProblems warns of properties that nothing reads. As in Kafka Connect they refuse nothing.
-func unknownProblems(common *config.Def, v config.Values) []config.Problem {
+// unknownProblems warns of properties that nothing reads. As in Kafka Connect they refuse nothing. Where there are clients of
+// Kafka their properties have been judged.
+func unknownProblems(common *config.Def, v config.Values, clients bool) []config.Problem {
 	var out []config.Problem
 	for _, name := range v.Unknown(func(name string) bool { return common.Find(name) != nil }) {
 		switch why := withoutEffect(name); {
+		case clients && why != "":
 		case why != "":
 			out = append(out, config.Problem{Property: name, Message: fmt.Sprintf("The property '%s' has no effect here: %s", name, why), Warning: true})
 		case !otherKeys.MatchString(name):

@@ -40,6 +40,7 @@ type WorkerConfig struct {
 type Worker struct {
 	plugins  *Plugins
 	topics   topic.Log
+	spools   topic.Log
 	config   WorkerConfig
 	log      *slog.Logger
 	runID    string
@@ -53,8 +54,10 @@ type Worker struct {
 // WorkerOptions is what a Worker needs.
 type WorkerOptions struct {
 	Plugins *Plugins
-	// Topics is the log that all tasks share. It outlives the Worker.
+	// Topics is the log that all tasks share, unless it is Clients. It outlives the Worker.
 	Topics topic.Log
+	// Spools is the log that takes what sources cannot emit yet; nil is Topics.
+	Spools topic.Log
 	Config WorkerConfig
 	Log    *slog.Logger
 	// Progress, if not nil, is told how snapshots go on; it must not block.
@@ -70,8 +73,11 @@ func NewWorker(o WorkerOptions) *Worker {
 	if o.Config.DrainTimeout == 0 {
 		o.Config.DrainTimeout = 5 * time.Second // Connect's task.shutdown.graceful.timeout.ms
 	}
+	if o.Spools == nil {
+		o.Spools = o.Topics
+	}
 	return &Worker{
-		plugins: o.Plugins, topics: o.Topics, config: o.Config, log: o.Log, runID: uuid(id), progress: o.Progress,
+		plugins: o.Plugins, topics: o.Topics, spools: o.Spools, config: o.Config, log: o.Log, runID: uuid(id), progress: o.Progress,
 		keeper: o.Keeper, snapshots: map[string]*Snapshots{},
 	}
 }
@@ -264,8 +270,8 @@ type Admin interface {
 	Marks(ctx context.Context, prefix string) ([]topic.Mark, error)
 	SetMark(ctx context.Context, m topic.Mark) error
 	DeleteMark(ctx context.Context, key string) error
-	// Groups returns the committed offsets of all consumer groups.
-	Groups(ctx context.Context) (map[string]map[topic.Partition]int64, error)
+	// GroupOffsets returns the committed offsets of a consumer group.
+	GroupOffsets(ctx context.Context, group string) (map[topic.Partition]int64, error)
 	// SetGroupOffset sets where a group without members goes on; offset < 0 forgets it.
 	SetGroupOffset(ctx context.Context, group string, p topic.Partition, offset int64) error
 }

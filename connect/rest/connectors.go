@@ -55,18 +55,26 @@ func (a *api) table() []route {
 func ok(body any) (reply, error) { return reply{status: http.StatusOK, body: body}, nil }
 
 func (a *api) root(*request) (reply, error) {
+	id := ""
+	if a.o.ClusterID != nil {
+		id = a.o.ClusterID()
+	}
 	return ok(struct {
 		Version   string `json:"version"`
 		Commit    string `json:"commit"`
 		ClusterID string `json:"kafka_cluster_id"`
-	}{connect.CompatibleVersion, a.o.Commit, a.o.ClusterID})
+	}{connect.CompatibleVersion, a.o.Commit, id})
 }
 
 func (a *api) health(*request) (reply, error) {
-	return ok(struct {
+	type health struct {
 		Status  string `json:"status"`
 		Message string `json:"message"`
-	}{"healthy", "Worker has completed startup and is ready to handle requests."})
+	}
+	if why := a.starting(); why != "" {
+		return reply{status: http.StatusServiceUnavailable, body: health{"starting", "Worker is still starting up. " + why}}, nil
+	}
+	return ok(health{"healthy", "Worker has completed startup and is ready to handle requests."})
 }
 
 // expanded is what ?expand= adds for a connector.

@@ -30,7 +30,11 @@ type Options struct {
 	// Metrics is what /metrics shows; nil does not serve it.
 	Metrics Gatherer
 	// Commit and ClusterID are what GET / tells.
-	Commit, ClusterID string
+	Commit string
+	// ClusterID is what GET / tells of the log.
+	ClusterID func() string
+	// Starting tells what the worker waits for before anything runs, "" once it has begun; nil is "".
+	Starting func() string
 	// Hosts are the names, besides addresses and localhost, that requests may give as Host. One "*" allows all.
 	Hosts []string
 	Log   *slog.Logger
@@ -122,6 +126,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if m.stream != nil {
 		a.stream(w, r, m, args)
+		return
+	}
+	if why := a.starting(); why != "" && (len(segments) == 0 || !probes[segments[0]]) {
+		a.send(w, reply{status: http.StatusServiceUnavailable, body: failure{503, "Worker is still starting up. " + why}})
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTime)

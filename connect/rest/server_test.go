@@ -45,7 +45,7 @@ func newServer(t *testing.T) *server {
 	s.herder = standalone.New(standalone.Options{
 		Worker: connecttest.NewWorker(t, log, s.source, nil, logger), Store: db, WorkerID: h.Listener.Addr().String(), Log: logger,
 	})
-	h.Config.Handler = rest.New(rest.Options{Herder: s.herder, Topics: log, Commit: "abc", ClusterID: "id", Hosts: []string{"freshet.example"}, Log: logger})
+	h.Config.Handler = rest.New(rest.Options{Herder: s.herder, Topics: log, Commit: "abc", ClusterID: func() string { return "id" }, Hosts: []string{"freshet.example"}, Log: logger})
 	h.Start()
 	s.http, s.url = h, h.URL
 	require.NoError(t, log.Create(t.Context(), topic.Spec{Name: "k1-sink-in", Partitions: 2}))

@@ -37,6 +37,17 @@ func (a *api) watchRoutes() (routes []route) {
 // Gatherer is where metrics come from.
 type Gatherer = prometheus.Gatherer
 
+// probes are what is answered before the worker has begun.
+var probes = map[string]bool{"healthz": true, "readyz": true, "health": true, "metrics": true}
+
+// starting is what the worker still waits for.
+func (a *api) starting() string {
+	if a.o.Starting == nil {
+		return ""
+	}
+	return a.o.Starting()
+}
+
 // probe is the answer of /healthz and /readyz: the status, and why per connector.
 type probe struct {
 	Status  string   `json:"status"` // ok or failing
@@ -61,6 +72,9 @@ func (a *api) healthz(*request) (reply, error) {
 
 // readyz fails while a task that should run does not, or makes no progress.
 func (a *api) readyz(*request) (reply, error) {
+	if why := a.starting(); why != "" {
+		return answer([]string{why})
+	}
 	return answer(connect.NewReport(a.o.Reports()).Reasons)
 }
 

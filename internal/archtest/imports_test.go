@@ -25,7 +25,7 @@ var levels = [][]string{
 	// Generic engines, and targets.
 	{"snapshot", "emitter", "sinks/jdbc", "sinks/file", "emitter/topic/local", "emitter/topic/kafka"},
 	// Databases and formats.
-	{"capture/postgres", "capture/file", "emitter/json", "emitter/plain"},
+	{"capture/postgres", "capture/file", "emitter/json", "emitter/plain", "internal/kafkaclient"},
 	// The worker.
 	{"connect"},
 	// Who decides what runs, and the list of all plug-ins.

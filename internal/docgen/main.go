@@ -17,6 +17,7 @@ import (
 
 	"freshet/config"
 	"freshet/connect"
+	"freshet/internal/kafkaclient"
 	"freshet/internal/plugins"
 	"freshet/internal/worker"
 )
@@ -102,6 +103,16 @@ func shared() []*group {
 		{
 			file: "worker.md", title: "worker", about: "`worker.properties` of `freshet standalone`",
 			plugins: []config.Plugin{{Def: worker.Definition()}},
+		},
+		{
+			file: "kafka-clients.md", title: "Kafka clients",
+			about: "where topics are in Kafka: `producer.*`, `consumer.*` and `admin.*` of the worker, `producer.override.*` and so on of a connector. " +
+				"Security settings of the worker without a prefix reach admin clients only, as in Kafka Connect",
+			plugins: []config.Plugin{
+				{Name: "producer", Def: kafkaclient.Producer.Def()},
+				{Name: "consumer", Def: kafkaclient.Consumer.Def()},
+				{Name: "admin", Def: kafkaclient.Admin.Def()},
+			},
 		},
 	}
 }

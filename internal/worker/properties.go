@@ -13,6 +13,7 @@ import (
 	"freshet/connect"
 	"freshet/connect/rest"
 	"freshet/emitter/topic/local"
+	"freshet/internal/kafkaclient"
 )
 
 // DefaultDataDir is where topics, positions and connectors live unless data.dir says something else.
@@ -22,7 +23,6 @@ const (
 	embedded   = "topics are local, so there is no Kafka client to set up"
 	inDataDir  = "positions are stored in data.dir, with the records"
 	noOtherJar = "all plug-ins are part of the binary"
-	kafkaLater = "topics are local in this version; leave it out, and name the folder of the topics with data.dir"
 )
 
 // definition declares the worker's properties, as worker.properties of Kafka Connect has them, and our own.
@@ -33,7 +33,7 @@ var definition = config.Def{Keys: []config.Key{
 	{Name: "rest.advertised.host.name", Type: config.String, Importance: config.Low, Doc: "Host name that statuses show, and that requests may be addressed to."},
 	{Name: "rest.advertised.port", Type: config.Int, Importance: config.Low, Doc: "Port that statuses show."},
 	{Name: "rest.advertised.listener", Type: config.String, Importance: config.Low, Ignored: "there is one kind of listener"},
-	{Name: "bootstrap.servers", Type: config.List, Importance: config.High, Doc: "Kafka brokers.", Later: kafkaLater},
+	{Name: "bootstrap.servers", Type: config.List, Importance: config.High, Doc: "Kafka brokers. Topics are in Kafka then, positions stay in data.dir. Without it topics are in data.dir too."},
 	{Name: "key.converter", Type: config.Class, Default: "org.apache.kafka.connect.json.JsonConverter", HasDefault: true, Importance: config.High, Doc: "Converter of record keys."},
 	{Name: "value.converter", Type: config.Class, Default: "org.apache.kafka.connect.json.JsonConverter", HasDefault: true, Importance: config.High, Doc: "Converter of record values."},
 	{Name: "header.converter", Type: config.Class, Default: "org.apache.kafka.connect.storage.SimpleHeaderConverter", HasDefault: true, Importance: config.Low, Doc: "Converter of record headers."},
@@ -51,12 +51,12 @@ var definition = config.Def{Keys: []config.Key{
 	{Name: "offset.flush.timeout.ms", Type: config.Long, Default: "5000", HasDefault: true, Importance: config.Low, Ignored: inDataDir},
 	{Name: "plugin.path", Type: config.List, Importance: config.Low, Ignored: noOtherJar},
 	{Name: "plugin.discovery", Type: config.String, Importance: config.Low, Ignored: noOtherJar},
-	{Name: "topic.creation.enable", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low, Ignored: "topics are made when the first record comes"},
+	{Name: "topic.creation.enable", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low, Doc: "Whether topic.creation.* of connectors creates topics in Kafka; else the brokers do it. Local topics are made when the first record comes."},
 	{Name: "config.providers", Type: config.List, Importance: config.Low, Doc: "Sources of secrets in configurations.", Later: "write the values into the files, which only their owner should be able to read"},
 	{Name: "rest.extension.classes", Type: config.List, Importance: config.Low, Later: "listen on a loopback address, behind a proxy that checks who asks"},
 	{Name: "access.control.allow.origin", Type: config.String, Importance: config.Low, Ignored: "requests of other origins are always refused"},
 	{Name: "access.control.allow.methods", Type: config.String, Importance: config.Low, Ignored: "requests of other origins are always refused"},
-	{Name: "connector.client.config.override.policy", Type: config.String, Default: "All", HasDefault: true, Importance: config.Low, Ignored: embedded},
+	{Name: "connector.client.config.override.policy", Type: config.String, Default: "All", HasDefault: true, Importance: config.Low, Doc: "Which client settings connectors may override: All, None, or Principal (login only).", Check: oneOf("All", "None", "Principal")},
 }}
 
 // Definition declares the worker's properties, for the reference.
@@ -87,7 +87,8 @@ type settings struct {
 	advertise string // host:port, "" is the listener's
 	connect   connect.WorkerConfig
 	log       local.Options
-	metrics   string // metrics.compat
+	metrics   string              // metrics.compat
+	clients   *kafkaclient.Worker // nil where topics are local
 	warnings  []config.Problem
 }
 
@@ -112,6 +113,11 @@ func parse(properties map[string]string) (settings, error) {
 			s.advertise += ":" + v.Get("rest.advertised.port")
 		}
 	}
+	if len(v.List("bootstrap.servers")) > 0 {
+		var found []config.Problem
+		s.clients, found = kafkaclient.NewWorker(properties)
+		problems = append(problems, found...)
+	}
 	var errs []error
 	for _, p := range problems {
 		if p.Warning {
@@ -124,6 +130,9 @@ func parse(properties map[string]string) (settings, error) {
 		errs = append(errs, errors.New("listeners is empty: write listeners="+rest.DefaultListener))
 	}
 	for _, name := range v.Unknown(isConverterSetting) {
+		if s.clients != nil && isClientSetting(name) {
+			continue
+		}
 		s.warnings = append(s.warnings, config.Problem{Property: name, Message: unknownWhy(name), Warning: true})
 	}
 	return s, errors.Join(append(errs, s.connect.CheckWorker())...)
@@ -131,6 +140,17 @@ func parse(properties map[string]string) (settings, error) {
 
 func isConverterSetting(name string) bool {
 	return strings.HasPrefix(name, "key.converter.") || strings.HasPrefix(name, "value.converter.") || strings.HasPrefix(name, "header.converter.")
+}
+
+// isClientSetting says whether a property is one of Kafka's clients, which has been judged.
+func isClientSetting(name string) bool {
+	for _, k := range kafkaclient.Kinds {
+		if strings.HasPrefix(name, string(k)+".") {
+			return true
+		}
+	}
+	def := kafkaclient.Admin.Def()
+	return def.Find(name) != nil
 }
 
 func unknownWhy(name string) string {

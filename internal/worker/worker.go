@@ -28,6 +28,7 @@ import (
 	"freshet/connect"
 	"freshet/connect/rest"
 	"freshet/connect/standalone"
+	"freshet/emitter/topic"
 	"freshet/emitter/topic/local"
 	"freshet/internal/store"
 )
@@ -53,7 +54,7 @@ type Options struct {
 type Running struct {
 	URLs   []string // of the REST API
 	Herder connect.Herder
-	Topics *local.Log
+	Topics topic.Log
 }
 
 // StartError is why a worker did not start: its configuration, or what it found on the machine. Nothing has run.
@@ -96,14 +97,36 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return &StartError{errors.Join(err, db.Close())}
 	}
-	err = run(ctx, o, s, listeners, db, log)
+	w := &whole{Options: o, settings: s, listeners: listeners, db: db, local: log, topics: log}
+	if s.clients != nil {
+		if w.kafka, err = openKafka(s.clients, log, o.Log); err != nil {
+			return &StartError{errors.Join(err, log.Close(ctx), db.Close())}
+		}
+		w.topics = w.kafka
+	}
+	err = w.run(ctx)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.connect.DrainTimeout)
 	defer cancel()
+	if w.kafka != nil {
+		err = errors.Join(err, w.kafka.Close(closing))
+	}
 	return errors.Join(err, log.Close(closing), db.Close())
 }
 
+// whole is everything that Run has opened.
+type whole struct {
+	Options
+	settings
+	listeners []net.Listener
+	db        *store.DB
+	local     *local.Log
+	kafka     *kafkaTopics // nil where topics are local
+	topics    topics
+}
+
 // run starts herder and REST API on an open log.
-func run(ctx context.Context, o Options, s settings, listeners []net.Listener, db *store.DB, log *local.Log) error {
+func (w *whole) run(ctx context.Context) error {
+	o, s, listeners, db := w.Options, w.settings, w.listeners, w.db
 	address := s.advertise
 	if address == "" {
 		address = listeners[0].Addr().String()
@@ -111,22 +134,30 @@ func run(ctx context.Context, o Options, s settings, listeners []net.Listener, d
 		_, port, _ := net.SplitHostPort(listeners[0].Addr().String()) // an address that was listened on has a port
 		address = net.JoinHostPort(address, port)
 	}
-	worker := connect.NewWorker(connect.WorkerOptions{Plugins: o.Plugins, Topics: log, Config: s.connect, Log: o.Log, Progress: o.Progress, Keeper: db})
-	herder := standalone.New(standalone.Options{Worker: worker, Store: db, WorkerID: address, Log: o.Log})
+	runtime := connect.NewWorker(connect.WorkerOptions{Plugins: o.Plugins, Topics: w.topics, Spools: w.local, Config: s.connect, Log: o.Log, Progress: o.Progress, Keeper: db})
+	herder := standalone.New(standalone.Options{Worker: runtime, Store: db, WorkerID: address, Log: o.Log})
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(connect.NewMetrics(herder.Reports, s.metrics), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	handler := rest.New(rest.Options{
 		Reports: herder.Reports, Metrics: metrics,
-		Herder: herder, Topics: log, Commit: o.Commit, ClusterID: clusterID(db.Dir()), Hosts: s.hosts, Log: o.Log,
+		Herder: herder, Topics: w.topics, Commit: o.Commit, ClusterID: w.clusterID, Starting: w.starting, Hosts: s.hosts, Log: o.Log,
 	})
 	g, ctx := errgroup.WithContext(ctx)
-	running := Running{Herder: herder, Topics: log}
+	running := Running{Herder: herder, Topics: w.topics}
 	for _, l := range listeners {
 		running.URLs = append(running.URLs, "http://"+l.Addr().String())
 		g.Go(func() error { return serve(ctx, l, handler, o.Log) })
 	}
 	g.Go(func() error {
+		if w.kafka != nil {
+			if err := w.kafka.connect(ctx); err != nil {
+				if ctx.Err() != nil {
+					return nil //nolint:nilerr // asked to stop while it waited
+				}
+				return &StartError{err}
+			}
+		}
 		if err := start(ctx, herder, o.Connectors); err != nil {
 			return &StartError{err}
 		}
@@ -146,6 +177,22 @@ func run(ctx context.Context, o Options, s settings, listeners []net.Listener, d
 	}
 	o.Log.Info("worker has stopped")
 	return err
+}
+
+// clusterID is what GET / tells.
+func (w *whole) clusterID() string {
+	if w.kafka != nil {
+		return w.kafka.Identity()
+	}
+	return clusterID(w.db.Dir())
+}
+
+// starting is what the worker waits for.
+func (w *whole) starting() string {
+	if w.kafka == nil {
+		return ""
+	}
+	return w.kafka.starting()
 }
 
 func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {

@@ -61,7 +61,18 @@ func TestParse(t *testing.T) {
 			"key.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false",
 			"offset.storage.file.filename": "o", "offset.flush.interval.ms": "10000", "plugin.path": "/p", "producer.linger.ms": "5", "fiel": "x",
 		}, "", []string{"offset.storage.file.filename", "offset.flush.interval.ms", "plugin.path", "fiel", "producer.linger.ms"}, nil},
-		{"Kafka", map[string]string{"bootstrap.servers": "127.0.0.1:9092"}, "Invalid value 127.0.0.1:9092 for configuration bootstrap.servers: not served yet: topics are local in this version; leave it out", nil, nil},
+		{"Kafka", map[string]string{
+			"bootstrap.servers": "http://127.0.0.1:9092,b:9092", "producer.linger.ms": "5", "producer.batch.size": "100000", "producer.acks": "1",
+			"consumer.max.poll.records": "10", "admin.client.id": "a", "security.protocol": "PLAINTEXT", "producer.fiel": "x", "request.timeout.ms": "1000",
+		}, "", []string{
+			"producer.batch.size", "producer.fiel", "producer.acks", "consumer.max.poll.records", "bootstrap.servers",
+		}, func(t *testing.T, s settings) {
+			require.NotNil(t, s.clients)
+			o, err := s.clients.Options(nil, "")
+			require.NoError(t, err)
+			require.Equal(t, []string{"127.0.0.1:9092", "b:9092"}, o.Brokers)
+		}},
+		{"Kafka client", map[string]string{"bootstrap.servers": "b:9092", "producer.compression.type": "best"}, "Invalid value best for configuration producer.compression.type: Value must be one of none, gzip", nil, nil},
 		{"not a number", map[string]string{"offset.flush.interval.ms": "soon"}, "Invalid value soon for configuration offset.flush.interval.ms: Not a number of type LONG", nil, nil},
 		{"converter", map[string]string{"value.converter": "com.example.Nope"}, "Invalid value com.example.Nope for configuration value.converter: Class com.example.Nope could not be found.", nil, nil},
 		{"partitions", map[string]string{"num.partitions": "0"}, "Invalid value 0 for configuration num.partitions: Value must be at least 1", nil, nil},
@@ -153,7 +164,7 @@ func TestRunDoesNotStart(t *testing.T) {
 		change func(t *testing.T, o *Options)
 		want   string
 	}{
-		{"property", func(_ *testing.T, o *Options) { o.Properties["bootstrap.servers"] = "x" }, "configuration bootstrap.servers: not served yet"},
+		{"property", func(_ *testing.T, o *Options) { o.Properties["retention.ms"] = "x" }, "configuration retention.ms: Not a number"},
 		{"port", func(_ *testing.T, o *Options) { o.Properties["listeners"] = "http://" + taken.Addr().String() }, "another process has the port"},
 		{"open to all", func(_ *testing.T, o *Options) { o.Properties["listeners"] = "http://0.0.0.0:0" }, "--insecure"},
 		{"folder in use", func(t *testing.T, o *Options) {

@@ -63,6 +63,8 @@ type Options struct {
 	Creation func(topic string) (Creation, bool)
 	// RefreshInterval is how often cursors look for new topics. Default 5 s. Those that this process makes are seen at once.
 	RefreshInterval time.Duration
+	// Identity is the id of the cluster, where it is known before Connect.
+	Identity string
 	// FromEnd makes groups without a committed offset begin at the end, as auto.offset.reset=latest.
 	FromEnd bool
 }
@@ -118,7 +120,7 @@ func Open(o Options) (*Log, error) {
 	o = o.withDefaults()
 	l := &Log{
 		o: o, budget: semaphore.NewWeighted(o.MaxBytes), topics: topicCache{known: map[string]*known{}},
-		refused: map[string]error{}, failed: map[string]error{}, cursors: map[*cursor]struct{}{}, closed: make(chan struct{}),
+		refused: map[string]error{}, failed: map[string]error{}, cursors: map[*cursor]struct{}{}, closed: make(chan struct{}), identity: o.Identity,
 	}
 	l.units.New = func() any { return newUnit() }
 	common := []kgo.Opt{kgo.WithLogger(newLogger(o.Log)), kgo.DisableClientMetrics()}

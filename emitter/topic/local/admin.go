@@ -74,6 +74,12 @@ func (l *Log) Groups(ctx context.Context) (map[string]map[topic.Partition]int64,
 	return out, nil
 }
 
+// GroupOffsets returns the committed offsets of a group.
+func (l *Log) GroupOffsets(ctx context.Context, group string) (map[topic.Partition]int64, error) {
+	groups, err := l.Groups(ctx)
+	return groups[group], err
+}
+
 // SetGroupOffset makes offset the one at which a group goes on, or forgets the group's offset where offset is < 0. The
 // group must have no members: they would not notice.
 func (l *Log) SetGroupOffset(ctx context.Context, name string, p topic.Partition, offset int64) error {

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package connect
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"freshet/config"
+	"freshet/emitter/topic"
+)
+
+// Clients is a Log that gives each task a log of its own, with the client settings of the task's connector, such as
+// producer.override.linger.ms. What one task waits for then holds up no other.
+type Clients interface {
+	// CheckClients says what is wrong with the client settings of a connector.
+	CheckClients(cfg map[string]string) []config.Problem
+	// OpenClient opens the log of a task, which the task closes.
+	OpenClient(connector string, task int, cfg map[string]string) (topic.Log, error)
+}
+
+// withLog makes an Opener of a function that needs the log of the task.
+func (c *Connector) withLog(task int, open func(ctx context.Context, topics topic.Log) (Task, error)) Opener {
+	clients, ok := c.worker.topics.(Clients)
+	if !ok {
+		return func(ctx context.Context) (Task, error) { return open(ctx, c.worker.topics) }
+	}
+	return func(ctx context.Context) (Task, error) {
+		own, err := clients.OpenClient(c.Name, task, c.Config)
+		if err != nil {
+			return nil, finalError{err}
+		}
+		t, err := open(ctx, own)
+		if err != nil {
+			return nil, errors.Join(err, own.Close(ctx))
+		}
+		return &clientTask{Task: t, log: own, drain: c.worker.config.DrainTimeout}, nil
+	}
+}
+
+// clientTask is a task with a log of its own.
+type clientTask struct {
+	Task
+	log   topic.Log
+	drain time.Duration
+}
+
+var _ Progresser = (*clientTask)(nil)
+
+// Run runs the task, which drains, and closes its log.
+func (t *clientTask) Run(ctx context.Context) error {
+	err := t.Task.Run(ctx)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.drain)
+	defer cancel()
+	return errors.Join(err, t.log.Close(closing))
+}
+
+// Progress is the task's.
+func (t *clientTask) Progress() int64 {
+	if p, ok := t.Task.(Progresser); ok {
+		return p.Progress()
+	}
+	return 0
+}

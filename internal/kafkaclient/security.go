@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kafkaclient
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"freshet/config"
+)
+
+func secret(name, doc string) config.Key {
+	return config.Key{Name: name, Type: config.Password, Importance: config.Medium, Doc: doc}
+}
+
+const (
+	pemOnly   = "stores in PEM: openssl pkcs12 -in store.p12 -nodes -out store.pem (keytool -importkeystore makes store.p12 of a JKS), and set the type to PEM"
+	goTLS     = "TLS is that of Go: versions from 1.2 on, with the cipher suites it deems safe"
+	noOAuth   = "PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512"
+	noKrb     = "Kerberos"
+	refreshes = "no tokens are fetched"
+)
+
+var securityKeys = []config.Key{
+	{Name: "security.protocol", Type: config.String, Default: "PLAINTEXT", HasDefault: true, Importance: config.High, Doc: "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.", Allowed: []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}},
+	{
+		Name: "sasl.mechanism", Type: config.String, Default: "PLAIN", HasDefault: true, Importance: config.High, Doc: "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512. There is no default in Java but GSSAPI.",
+		Later: noOAuth, Served: []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"},
+	},
+	secret("sasl.jaas.config", `User and password: org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";`),
+	{Name: "ssl.truststore.location", Type: config.String, Importance: config.High, Doc: "File of the certificates that are trusted; the system's unless given."},
+	{Name: "ssl.truststore.type", Type: config.String, Default: "JKS", HasDefault: true, Importance: config.Medium, Doc: "PEM.", Allowed: []string{"PEM", "JKS", "PKCS12"}},
+	secret("ssl.truststore.certificates", "Certificates that are trusted, in PEM."),
+	secret("ssl.truststore.password", "A PEM file has none."),
+	{Name: "ssl.keystore.location", Type: config.String, Importance: config.High, Doc: "File of the client's certificate and key."},
+	{Name: "ssl.keystore.type", Type: config.String, Default: "JKS", HasDefault: true, Importance: config.Medium, Doc: "PEM.", Allowed: []string{"PEM", "JKS", "PKCS12"}},
+	secret("ssl.keystore.certificate.chain", "The client's certificate and those above it, in PEM."),
+	secret("ssl.keystore.key", "The client's key, in PEM (PKCS#8), not encrypted."),
+	secret("ssl.keystore.password", "A PEM file has none."),
+	later(secret("ssl.key.password", "Password of the key."), "keys without a password, in a file that only its owner can read"),
+	{Name: "ssl.endpoint.identification.algorithm", Type: config.String, Default: "https", HasDefault: true, Importance: config.Medium, Doc: "https: the certificate must name the broker's host; empty: it need not.", Check: oneOf("https", "")},
+	ignored("ssl.protocol", config.String, "TLSv1.3", goTLS),
+	ignored("ssl.enabled.protocols", config.List, "TLSv1.2,TLSv1.3", goTLS),
+	ignored("ssl.cipher.suites", config.List, "", goTLS),
+	ignored("ssl.provider", config.String, "", goTLS),
+	ignored("ssl.secure.random.implementation", config.String, "", goTLS),
+	ignored("ssl.keymanager.algorithm", config.String, "SunX509", goTLS),
+	ignored("ssl.trustmanager.algorithm", config.String, "PKIX", goTLS),
+	ignored("ssl.engine.factory.class", config.String, "", goTLS),
+	later(key("sasl.kerberos.service.name", config.String, "", "Kerberos."), noKrb),
+	later(key("sasl.client.callback.handler.class", config.String, "", "Java class."), "Java classes cannot be loaded"),
+	later(key("sasl.login.callback.handler.class", config.String, "", "Java class."), "Java classes cannot be loaded"),
+	later(key("sasl.login.class", config.String, "", "Java class."), "Java classes cannot be loaded"),
+	ignored("sasl.login.refresh.buffer.seconds", config.Int, "300", refreshes),
+	ignored("sasl.login.refresh.min.period.seconds", config.Int, "60", refreshes),
+	ignored("sasl.login.refresh.window.factor", config.Double, "0.8", refreshes),
+	ignored("sasl.login.refresh.window.jitter", config.Double, "0.05", refreshes),
+	ignored("security.providers", config.String, "", goTLS),
+}
+
+// secure makes the options of encryption and login. An error is about the property named.
+func secure(v config.Values) (opts []kgo.Opt, property string, err error) {
+	protocol := v.Get("security.protocol")
+	if strings.HasSuffix(protocol, "SSL") {
+		c, property, err := tlsOf(v)
+		if err != nil {
+			return nil, property, err
+		}
+		opts = append(opts, kgo.DialTLSConfig(c))
+	}
+	if strings.HasPrefix(protocol, "SASL") {
+		m, err := login(v)
+		if err != nil {
+			return nil, "sasl.jaas.config", err
+		}
+		opts = append(opts, kgo.SASL(m))
+	}
+	return opts, "", nil
+}
+
+// login is the mechanism with user and password.
+func login(v config.Values) (sasl.Mechanism, error) {
+	options, err := parseJAAS(string(v.Get("sasl.jaas.config")))
+	if err != nil {
+		return nil, err
+	}
+	user, password := options["username"], options["password"]
+	if user == "" {
+		return nil, errors.New(`it has no username: ...LoginModule required username="..." password="...";`)
+	}
+	switch v.Get("sasl.mechanism") {
+	case "SCRAM-SHA-256":
+		return scram.Auth{User: user, Pass: password}.AsSha256Mechanism(), nil
+	case "SCRAM-SHA-512":
+		return scram.Auth{User: user, Pass: password}.AsSha512Mechanism(), nil
+	}
+	return plain.Auth{User: user, Pass: password}.AsMechanism(), nil
+}
+
+// parseJAAS reads the options of a login module: NAME required key="value" key=value;
+func parseJAAS(text string) (map[string]string, error) {
+	fields, err := jaasFields(strings.TrimSpace(text))
+	if err != nil {
+		return nil, err
+	}
+	if len(fields) < 2 || !strings.HasSuffix(fields[0], "LoginModule") {
+		return nil, errors.New("it is no login module with its options") // never with its text: it has the password
+	}
+	out := map[string]string{}
+	for _, f := range fields[2:] {
+		name, value, ok := strings.Cut(f, "=")
+		if !ok {
+			return nil, errors.New("an option has no value")
+		}
+		out[strings.TrimSpace(name)] = value
+	}
+	return out, nil
+}
+
+// jaasFields divides at blanks outside of quotes, and takes quotes and backslashes off. The semicolon ends it.
+func jaasFields(text string) ([]string, error) {
+	var out []string
+	var field strings.Builder
+	var quote rune
+	escaped, any := false, false
+	flush := func() {
+		if any {
+			out = append(out, field.String())
+		}
+		field.Reset()
+		any = false
+	}
+	for _, r := range text {
+		switch {
+		case escaped:
+			field.WriteRune(r)
+			escaped = false
+		case r == '\\' && quote != 0:
+			escaped = true
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			field.WriteRune(r)
+		case r == '"' || r == '\'':
+			quote, any = r, true
+		case r == ';':
+			flush()
+			return out, nil
+		case r == ' ' || r == '\t' || r == '\n' || r == '\r':
+			flush()
+		default:
+			field.WriteRune(r)
+			any = true
+		}
+	}
+	if quote != 0 {
+		return nil, errors.New("a quote is not closed")
+	}
+	return nil, errors.New("the semicolon at its end is missing")
+}
+
+// tlsOf is the configuration of TLS. An error is about the property named.
+func tlsOf(v config.Values) (*tls.Config, string, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	trusted, property, err := pemOf(v, "ssl.truststore", "certificates")
+	if err != nil {
+		return nil, property, err
+	}
+	if trusted != nil {
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(trusted) {
+			return nil, property, errors.New("it holds no certificate in PEM")
+		}
+	}
+	chain, property, err := pemOf(v, "ssl.keystore", "certificate.chain")
+	if err != nil {
+		return nil, property, err
+	}
+	if chain != nil {
+		secretKey := []byte(v.Get("ssl.keystore.key"))
+		if len(secretKey) == 0 {
+			secretKey = chain // both are in the file
+		}
+		pair, err := tls.X509KeyPair(chain, secretKey)
+		if err != nil {
+			return nil, property, err
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	if v.Get("ssl.endpoint.identification.algorithm") == "" {
+		trustAnyName(c)
+	}
+	return c, "", nil
+}
+
+// trustAnyName leaves out the check of the host's name, and of nothing else.
+func trustAnyName(c *tls.Config) {
+	roots := c.RootCAs
+	c.InsecureSkipVerify = true //nolint:gosec // the chain is verified below
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return errors.New("the broker has no certificate")
+		}
+		o := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+		for _, cert := range state.PeerCertificates[1:] {
+			o.Intermediates.AddCert(cert)
+		}
+		_, err := state.PeerCertificates[0].Verify(o)
+		return err
+	}
+}
+
+// pemOf is the text of a store: in the property itself, or in a file. nil is none.
+func pemOf(v config.Values, store, inline string) (text []byte, property string, err error) {
+	if s := v.Get(store + "." + inline); s != "" {
+		return []byte(s), store + "." + inline, nil
+	}
+	path := v.Get(store + ".location")
+	if path == "" {
+		return nil, "", nil
+	}
+	if t := v.Get(store + ".type"); t != "PEM" {
+		return nil, store + ".type", fmt.Errorf("%s is not served yet: %s", t, pemOnly)
+	}
+	text, err = os.ReadFile(path)
+	return text, store + ".location", err
+}
