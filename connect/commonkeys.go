@@ -59,6 +59,9 @@ func setDefault(def *config.Def, name, value string) {
 func converterClasses(property string) []string {
 	var classes []string
 	for _, k := range converterKinds {
+		if k.plugin.Class == avroConverter.Class && property == "header.converter" {
+			continue
+		}
 		classes = append(classes, k.plugin.Class)
 	}
 	if property == "header.converter" {

@@ -11,6 +11,7 @@ import (
 
 	"freshet/config"
 	"freshet/emitter"
+	"freshet/emitter/avro"
 	"freshet/emitter/json"
 	"freshet/emitter/plain"
 	"freshet/sinks"
@@ -35,16 +36,19 @@ type converterKind struct {
 // jsonConverter is the default for keys and values.
 var jsonConverter = json.Plugin()
 
+// avroConverter serves keys and values.
+var avroConverter = avro.Plugin()
+
 // simpleHeaderConverter is Kafka Connect's default for headers. It has no settings.
 var simpleHeaderConverter = config.Plugin{
 	Name: "simple", Class: "org.apache.kafka.connect.storage.SimpleHeaderConverter", Kind: "header_converter", Version: CompatibleVersion,
 }
 
-// converterKinds is the list of converters, by class. All of them serve keys, values and headers.
+// converterKinds is the list of converters, by class. All of them serve keys and values, and all but Avro headers.
 var converterKinds = listConverters()
 
 func listConverters() []converterKind {
-	kinds := []converterKind{{jsonConverter, newJSON}}
+	kinds := []converterKind{{jsonConverter, newJSON}, {avroConverter, newAvro}}
 	for _, p := range plain.Plugins() {
 		kinds = append(kinds, converterKind{p, func(property string, settings map[string]string) (Converter, []config.Problem) {
 			return newPlain(p.Class, property, settings)
@@ -134,6 +138,36 @@ func newJSON(property string, settings map[string]string) (Converter, []config.P
 		Class:  jsonConverter.Class,
 		Format: func() emitter.Format { return json.New(o) },
 		Side:   func() sinks.Side { return json.NewSide(o) },
+	}, nil
+}
+
+func newAvro(property string, settings map[string]string) (Converter, []config.Problem) {
+	if property == "header.converter" {
+		return Converter{}, []config.Problem{unserved(property, avro.Class, simpleHeaderConverter.Class)}
+	}
+	problems := settingProblems(property, &avroConverter.Def, settings)
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		if strings.HasPrefix(name, "schema.registry.ssl.") || strings.HasPrefix(name, "proxy.") {
+			name = property + "." + name
+			problems = append(problems, config.Problem{Property: name, Message: fmt.Sprintf("The property '%s' is not served yet: %s", name,
+				"certificates are those that the system trusts, proxies those of the environment; leave it out"), Unserved: true})
+		}
+	}
+	if len(problems) > 0 {
+		return Converter{}, problems
+	}
+	o, err := avro.ParseOptions(settings, property == "key.converter")
+	var format *avro.Format
+	if err == nil {
+		format, err = avro.New(o)
+	}
+	if err != nil {
+		return Converter{}, []config.Problem{{Property: property, Message: err.Error()}}
+	}
+	return Converter{
+		Class:  avro.Class,
+		Format: func() emitter.Format { return format },
+		Side:   func() sinks.Side { return avro.NewSide(o, format) },
 	}, nil
 }
 

@@ -72,6 +72,9 @@ func (p *Plugins) List() []config.Plugin {
 	}
 	for _, k := range converterKinds {
 		p := k.plugin
+		if p.Class == avroConverter.Class {
+			continue
+		}
 		p.Kind = simpleHeaderConverter.Kind
 		out = append(out, p)
 	}

@@ -90,8 +90,8 @@ func TestValidate(t *testing.T) {
 		{"transform without its setting", with(sinkConfig, "transforms", "a", "transforms.a.type", "RegexRouter", "transforms.a.regex", "x"), []string{
 			`Missing required configuration "transforms.a.replacement" which has no default value.`,
 		}},
-		{"converter to come", with(sinkConfig, "value.converter", "io.confluent.connect.avro.AvroConverter"), []string{
-			"Invalid value io.confluent.connect.avro.AvroConverter for configuration value.converter: not served yet: use org.apache.kafka.connect.json.JsonConverter",
+		{"converter to come", with(sinkConfig, "value.converter", "io.confluent.connect.json.JsonSchemaConverter"), []string{
+			"Invalid value io.confluent.connect.json.JsonSchemaConverter for configuration value.converter: not served yet: use org.apache.kafka.connect.json.JsonConverter",
 		}},
 		{"converter of nobody", with(sinkConfig, "key.converter", "x.Y"), []string{"Invalid value x.Y for configuration key.converter: Class x.Y could not be found."}},
 		{"converter's setting", with(sinkConfig, "key.converter", "JsonConverter", "key.converter.schemas.enable", "perhaps"), []string{

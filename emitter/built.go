@@ -20,7 +20,7 @@ type builtFormat struct{ Format }
 
 // CompileEnvelope compiles the envelope as one schema.
 func (f builtFormat) CompileEnvelope(e *Envelope) (EnvelopeEncoder, error) {
-	encoder, err := f.Compile(e.Type)
+	encoder, err := compileFor(f.Format, e.Topic, e.Type)
 	if err != nil {
 		return nil, err
 	}

@@ -23,9 +23,24 @@ type Format interface {
 	Compile(t *schema.Type) (Encoder, error)
 }
 
+// TopicFormat is a Format whose encoders are of one topic: their schemas are registered there. An error of theirs that may
+// pass by itself has a method Temporary() bool that returns true; it is of no event, and ends the attempt.
+type TopicFormat interface {
+	Format
+	CompileFor(topic string, t *schema.Type) (Encoder, error)
+}
+
+// compileFor compiles a schema for records of a topic.
+func compileFor(f Format, topic string, t *schema.Type) (Encoder, error) {
+	if tf, ok := f.(TopicFormat); ok {
+		return tf.CompileFor(topic, t)
+	}
+	return f.Compile(t)
+}
+
 // Encoder appends encoded values of one schema. It is immutable, safe for concurrent use and allocates nothing.
 type Encoder interface {
-	// Head is the part of the wire form before what Append writes; nil for none.
+	// Head is the part of the wire form before what Append writes; nil for none. It is valid once Append has returned.
 	Head() *topic.Head
 	// Append appends the rest of the wire form. v belongs to b. ok is false where the wire form is null bytes.
 	Append(dst []byte, b *change.Batch, v change.Value) (out []byte, ok bool, err error)
@@ -49,6 +64,7 @@ type Envelope struct {
 	Table  *schema.Table
 	Type   *schema.Type // the whole envelope, fields in order
 	Source SourcePlan
+	Topic  string // of the records
 }
 
 // SourcePlan says how the source block of a table is filled.

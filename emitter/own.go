@@ -102,7 +102,7 @@ func (r *recorder) addPlain(b *change.Batch, c *change.Change) error {
 			Topic: c.Table.ID.Name, Partition: topic.AnyPartition, Data: b, ValueType: t, Value: b.At(c.After, 0),
 		})
 	}
-	value, err := r.typedData(r.o.Value, b, t, b.At(c.After, 0))
+	value, err := r.typedData(r.o.Value, b, c.Table.ID.Name, t, b.At(c.After, 0))
 	if err != nil {
 		return fmt.Errorf("encode value for topic %q: %w", c.Table.ID.Name, err)
 	}

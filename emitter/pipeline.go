@@ -245,6 +245,9 @@ func (p *Pipeline) encodeBatch(rec *recorder, f *frame) error {
 			continue
 		}
 		rec.arena, rec.out = rec.arena[:arena], rec.out[:out]
+		if passing(err) {
+			return err
+		}
 		if p.o.OnEventFailure == "fail" {
 			return &EventError{Err: err, Position: f.batch.End}
 		}
@@ -270,6 +273,12 @@ func (p *Pipeline) encodeBatch(rec *recorder, f *frame) error {
 	p.stats.bytes.Add(int64(len(rec.arena)))
 	f.batch.DropLarge()
 	return nil
+}
+
+// passing says whether an error is of no event and may pass by itself.
+func passing(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
 }
 
 // addNotices adds the notices that come before change i, and returns the others.

@@ -32,6 +32,7 @@ type recorder struct {
 	context []topic.Header     // context headers, shared by all records
 	typed   []transform.Header // the same for transforms
 	lazy    bool               // transforms look inside records
+	bound   bool               // values are encoded for one topic
 	plans   map[*schema.Table]*tablePlan
 	latest  map[schema.ID]*schema.Table
 	last    *schema.Table
@@ -46,8 +47,10 @@ type recorder struct {
 }
 
 func newRecorder(o *Options, stats *Stats) (*recorder, error) {
+	_, bound := o.Value.(TopicFormat)
 	r := &recorder{
-		o: o, format: rowFormat(o.Value), source: o.Source.Type(), lazy: !o.Chain.OnlyRoutes(), stats: stats,
+		bound: bound,
+		o:     o, format: rowFormat(o.Value), source: o.Source.Type(), lazy: !o.Chain.OnlyRoutes(), stats: stats,
 		plans: map[*schema.Table]*tablePlan{}, latest: map[schema.ID]*schema.Table{},
 	}
 	if o.TransactionTopic != "" {
@@ -116,12 +119,12 @@ func (r *recorder) compile(t *schema.Table) (*tablePlan, error) {
 			p.keyField = names.key(t.ID)
 		}
 		var err error
-		if p.key, err = r.o.Key.Compile(p.keyType); err != nil {
+		if p.key, err = compileFor(r.o.Key, p.routed, p.keyType); err != nil {
 			return nil, err
 		}
 	}
 	p.envelope = &Envelope{
-		Table: t, Source: r.o.Source,
+		Table: t, Source: r.o.Source, Topic: p.routed,
 		Type: envelopeType(names.Schema(p.topic, "Envelope"), names.Schema(p.topic, "Value"), t, r.source),
 	}
 	var err error
@@ -339,11 +342,17 @@ func (r *recorder) addTyped(p *tablePlan, b *change.Batch, c *change.Change, rec
 		out.Headers = append(out.Headers, h)
 	}
 	var err error
-	if out.Key, err = r.typedData(r.o.Key, b, rec.KeyType, rec.Key); err != nil {
+	if out.Key, err = r.typedData(r.o.Key, b, rec.Topic, rec.KeyType, rec.Key); err != nil {
 		return fmt.Errorf("encode key for topic %q: %w", rec.Topic, err)
 	}
+	if !rec.Touched && rec.Topic != p.routed && r.bound { // the table's plan is of another topic
+		if err = rec.Load(); err != nil {
+			return fmt.Errorf("build the value for topic %q: %w", rec.Topic, err)
+		}
+		rec.Touched = true
+	}
 	if rec.Touched {
-		out.Value, err = r.typedData(r.o.Value, b, rec.ValueType, rec.Value)
+		out.Value, err = r.typedData(r.o.Value, b, rec.Topic, rec.ValueType, rec.Value)
 	} else {
 		mark := len(r.arena)
 		if r.arena, err = p.value.AppendValue(r.arena, b, c, now); err == nil {
@@ -360,11 +369,11 @@ func (r *recorder) addTyped(p *tablePlan, b *change.Batch, c *change.Change, rec
 	return nil
 }
 
-func (r *recorder) typedData(f Format, b *change.Batch, t *schema.Type, v change.Value) (topic.Data, error) {
+func (r *recorder) typedData(f Format, b *change.Batch, name string, t *schema.Type, v change.Value) (topic.Data, error) {
 	if t == nil && v.IsNull() {
 		return topic.Data{}, nil
 	}
-	e, err := f.Compile(t)
+	e, err := compileFor(f, name, t)
 	if err != nil {
 		return topic.Data{}, err
 	}

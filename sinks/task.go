@@ -242,7 +242,12 @@ func (t *Task) decode(b *Batch, records []topic.Record) error {
 	return nil
 }
 
+// recordError is the error of one record, unless it is one that may pass by itself.
 func recordError(r *topic.Record, err error) error {
+	var t interface{ Temporary() bool }
+	if errors.As(err, &t) && t.Temporary() {
+		return fmt.Errorf("record %s-%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
+	}
 	const shown = 120
 	key := "null"
 	if !r.Key.IsNull() {

@@ -25,7 +25,7 @@ var levels = [][]string{
 	// Generic engines, and targets.
 	{"snapshot", "emitter", "sinks/jdbc", "sinks/file", "emitter/topic/local", "emitter/topic/kafka"},
 	// Databases and formats.
-	{"capture/postgres", "capture/file", "emitter/json", "emitter/plain", "internal/kafkaclient"},
+	{"capture/postgres", "capture/file", "emitter/json", "emitter/plain", "emitter/avro", "internal/kafkaclient"},
 	// The worker.
 	{"connect"},
 	// Who decides what runs, and the list of all plug-ins.
@@ -43,7 +43,7 @@ var levels = [][]string{
 // testOnly are packages for tests: they may import anything, and only tests and each other import them.
 var testOnly = []string{
 	"internal/archtest", "internal/testdb", "internal/store/storetest", "capture/capturetest", "capture/postgres/walsendertest", "connect/connecttest",
-	"emitter/topic/topictest", "sinks/sinktest",
+	"emitter/topic/topictest", "sinks/sinktest", "schema/registry/registrytest",
 }
 
 // drivers says who may import the modules that talk to the outside. A module that is not listed may be imported by any
@@ -53,7 +53,7 @@ var drivers = map[string][]string{
 	"github.com/jackc/pglogrepl":                 {"capture/postgres", "internal/replicate"},
 	"github.com/cockroachdb/pebble/v2":           {"internal/store"},
 	"github.com/fergusstrange/embedded-postgres": {"internal/pgserver"},
-	"github.com/twmb/franz-go":                   {"emitter/topic/kafka", "internal/kafkaclient", "test/peer"},
+	"github.com/twmb/franz-go":                   {"emitter/topic/kafka", "internal/kafkaclient", "schema/registry", "test/peer"},
 	"github.com/twmb/franz-go/pkg/kfake":         testOnly,
 	"github.com/spf13/cobra":                     {"internal/cli"},
 	"github.com/prometheus/client_golang":        {"connect", "connect/rest", "internal/worker"},
@@ -62,7 +62,8 @@ var drivers = map[string][]string{
 	"go.uber.org/goleak":                         testOnly,
 	"github.com/Shopify/toxiproxy/v2":            testOnly,
 	"github.com/rs/zerolog":                      testOnly,
-	"net/http":                                   {"connect/rest", "internal/worker", "internal/topicsource", "internal/demo", "internal/cli", "internal/pgserver"},
+	"github.com/twmb/franz-go/pkg/sr":            {"schema/registry"},
+	"net/http":                                   {"schema/registry", "connect/rest", "internal/worker", "internal/topicsource", "internal/demo", "internal/cli", "internal/pgserver"},
 }
 
 // levelZeroThirdParty are level-0 packages that are more than words and so need more than the standard library.

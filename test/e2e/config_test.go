@@ -110,7 +110,7 @@ func TestMistakesOfTheWorker(t *testing.T) {
 		{"reachable from outside", properties{"listeners": "http://0.0.0.0:0"}, []string{"0.0.0.0", "no authentication", "--insecure"}},
 		{"folder in a file", properties{"data.dir": filepath.Join(file, "data")}, []string{file, "data.dir"}},
 		{"broker", properties{"bootstrap.servers": "localhost:9092"}, []string{"bootstrap.servers", "data.dir"}},
-		{"unknown converter", properties{"value.converter": "io.confluent.connect.avro.AvroConverter"}, []string{"value.converter", "AvroConverter"}},
+		{"unknown converter", properties{"value.converter": "io.confluent.connect.json.JsonSchemaConverter"}, []string{"value.converter", "JsonSchemaConverter"}},
 		{"not a number", properties{"retention.ms": "a week"}, []string{"retention.ms", "a week"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
