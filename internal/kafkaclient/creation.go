@@ -80,7 +80,7 @@ func creationOf(given map[string]string, name string, fallback *kafka.Creation) 
 		}
 		n, err := strconv.ParseInt(strings.TrimSpace(text), 10, bits)
 		if err != nil || n < -1 || n == 0 {
-			errs = append(errs, fmt.Errorf("Invalid value %s for configuration %s: it is a number above 0, or -1 for the brokers' default", text, full)) //nolint:staticcheck,revive // Connect's words
+			errs = append(errs, fmt.Errorf("Invalid value %s for configuration %s: it is a number above 0, or -1 for the brokers' default", text, full)) //nolint:staticcheck // Connect's words
 		}
 		return n
 	}
@@ -107,7 +107,7 @@ func patterns(given map[string]string, property string) (*regexp.Regexp, error) 
 	}
 	re, err := regexp.Compile(`\A(?:` + strings.Join(list, "|") + `)\z`)
 	if err != nil {
-		return nil, fmt.Errorf("Invalid value %s for configuration %s: Invalid regex: %w", given[property], creationPrefix+property, err) //nolint:staticcheck,revive // Connect's words
+		return nil, fmt.Errorf("Invalid value %s for configuration %s: Invalid regex: %w", given[property], creationPrefix+property, err) //nolint:staticcheck // Connect's words
 	}
 	return re, nil
 }

@@ -3,6 +3,7 @@
 package kafkaclient
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -26,9 +27,7 @@ func texts(problems []config.Problem) (errs, warnings []string) {
 
 func with(more map[string]string) map[string]string {
 	out := map[string]string{"bootstrap.servers": "a:9092,b:9093"}
-	for name, value := range more {
-		out[name] = value
-	}
+	maps.Copy(out, more)
 	return out
 }
 

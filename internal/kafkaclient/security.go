@@ -89,7 +89,7 @@ func secure(v config.Values) (opts []kgo.Opt, property string, err error) {
 
 // login is the mechanism with user and password.
 func login(v config.Values) (sasl.Mechanism, error) {
-	options, err := parseJAAS(string(v.Get("sasl.jaas.config")))
+	options, err := parseJAAS(v.Get("sasl.jaas.config"))
 	if err != nil {
 		return nil, err
 	}

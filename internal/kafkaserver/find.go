@@ -84,7 +84,7 @@ func fetch(ctx context.Context, mvn, libs string) error {
 	if err != nil {
 		return fmt.Errorf("create the folder of Kafka: %w", err)
 	}
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }()
 	if err := os.WriteFile(filepath.Join(work, "pom.xml"), pom, 0o600); err != nil {
 		return fmt.Errorf("write the project of Kafka: %w", err)
 	}

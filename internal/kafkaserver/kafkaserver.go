@@ -52,7 +52,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return nil, fmt.Errorf("create the folder of Kafka: %w", err)
 	}
 	s := &Server{o: o, dir: dir}
-	if err := s.prepare(ctx); err == nil {
+	if err = s.prepare(ctx); err == nil {
 		err = s.Start(ctx)
 	}
 	if err != nil {
@@ -139,7 +139,7 @@ func freePorts(n int) ([]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
-		defer l.Close()
+		defer func() { _ = l.Close() }()
 		out = append(out, l.Addr().(*net.TCPAddr).Port)
 	}
 	return out, nil
@@ -157,7 +157,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the server's log: %w", err)
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	cmd := s.java(context.WithoutCancel(ctx), "kafka.Kafka", s.config()) // it lives until it is stopped, not as long as a call
 	cmd.Stdout, cmd.Stderr, cmd.Dir = out, out, s.dir
 	if s.process, err = spawn(cmd); err != nil {

@@ -46,7 +46,7 @@ var definition = config.Def{Keys: []config.Key{
 		Doc:   "Names of the metrics of GET /metrics: debezium (those of Debezium's and Kafka Connect's dashboards), native or both.",
 		Check: oneOf("debezium", "native", "both"),
 	},
-	{Name: "offset.storage.file.filename", Type: config.String, Importance: config.High, Ignored: inDataDir},
+	{Name: "offset.storage.file.filename", Type: config.String, Importance: config.High, Doc: "Offsets file of a standalone worker of Kafka Connect. Its positions are taken over once, at the first start that finds it; they are kept in data.dir, and the file is not written."},
 	{Name: "offset.flush.interval.ms", Type: config.Long, Default: "60000", HasDefault: true, Importance: config.Low, Ignored: inDataDir},
 	{Name: "offset.flush.timeout.ms", Type: config.Long, Default: "5000", HasDefault: true, Importance: config.Low, Ignored: inDataDir},
 	{Name: "plugin.path", Type: config.List, Importance: config.Low, Ignored: noOtherJar},
@@ -87,20 +87,23 @@ type settings struct {
 	advertise string // host:port, "" is the listener's
 	connect   connect.WorkerConfig
 	log       local.Options
-	metrics   string              // metrics.compat
-	clients   *kafkaclient.Worker // nil where topics are local
-	warnings  []config.Problem
+	metrics   string // metrics.compat
+	// offsetsFile is that of Kafka Connect, "" for none.
+	offsetsFile string
+	clients     *kafkaclient.Worker // nil where topics are local
+	warnings    []config.Problem
 }
 
 // parse decodes worker.properties. Its error names every property that is wrong.
 func parse(properties map[string]string) (settings, error) {
 	v, problems := definition.Parse(properties)
 	s := settings{
-		dataDir:   v.Get("data.dir"),
-		listeners: v.List("listeners"),
-		hosts:     v.List("rest.allowed.hosts"),
-		metrics:   v.Get("metrics.compat"),
-		connect:   connect.WorkerConfig{Properties: properties, DrainTimeout: v.Millis("task.shutdown.graceful.timeout.ms")},
+		dataDir:     v.Get("data.dir"),
+		listeners:   v.List("listeners"),
+		hosts:       v.List("rest.allowed.hosts"),
+		metrics:     v.Get("metrics.compat"),
+		offsetsFile: v.Get("offset.storage.file.filename"),
+		connect:     connect.WorkerConfig{Properties: properties, DrainTimeout: v.Millis("task.shutdown.graceful.timeout.ms")},
 		log: local.Options{
 			DefaultPartitions: int32(v.Int("num.partitions")),
 			RetentionTime:     unlimited(v.Millis("retention.ms")),

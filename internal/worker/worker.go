@@ -97,6 +97,9 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return &StartError{errors.Join(err, db.Close())}
 	}
+	if err := importOffsets(ctx, s.offsetsFile, db, log, o.Log); err != nil {
+		return &StartError{errors.Join(err, log.Close(ctx), db.Close())}
+	}
 	w := &whole{Options: o, settings: s, listeners: listeners, db: db, local: log, topics: log}
 	if s.clients != nil {
 		if w.kafka, err = openKafka(s.clients, log, o.Log); err != nil {

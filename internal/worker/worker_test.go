@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 		{"of Kafka Connect", map[string]string{
 			"key.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false",
 			"offset.storage.file.filename": "o", "offset.flush.interval.ms": "10000", "plugin.path": "/p", "producer.linger.ms": "5", "fiel": "x",
-		}, "", []string{"offset.storage.file.filename", "offset.flush.interval.ms", "plugin.path", "fiel", "producer.linger.ms"}, nil},
+		}, "", []string{"offset.flush.interval.ms", "plugin.path", "fiel", "producer.linger.ms"}, nil},
 		{"Kafka", map[string]string{
 			"bootstrap.servers": "http://127.0.0.1:9092,b:9092", "producer.linger.ms": "5", "producer.batch.size": "100000", "producer.acks": "1",
 			"consumer.max.poll.records": "10", "admin.client.id": "a", "security.protocol": "PLAINTEXT", "producer.fiel": "x", "request.timeout.ms": "1000",

@@ -68,7 +68,7 @@ func TestKafka(t *testing.T) {
 	early := &worker{process: p, url: address}
 	waitFor(t, "the worker to say that it waits", func() bool {
 		require.False(t, p.ended(), "the worker ended: %s", p.err)
-		resp, err := http.Get(address + "/readyz") //nolint:noctx // of a test
+		resp, err := http.Get(address + "/readyz")
 		return err == nil && resp.Body.Close() == nil && resp.StatusCode == 503
 	})
 	status, answer := early.ask(t, "GET", "/readyz", nil)

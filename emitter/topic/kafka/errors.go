@@ -121,7 +121,7 @@ func (e *TooLargeError) Error() string {
 }
 
 // Is makes it the broker's error too.
-func (*TooLargeError) Is(target error) bool { return target == kerr.MessageTooLarge } //nolint:errorlint // a sentinel
+func (*TooLargeError) Is(target error) bool { return target == kerr.MessageTooLarge }
 
 // shown is the beginning of a key, for messages.
 func shown(key []byte) string {

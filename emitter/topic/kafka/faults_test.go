@@ -220,7 +220,7 @@ func refuseLogins(fake *kfake.Cluster) {
 		fake.KeepControl()
 		resp := r.ResponseKind().(*kmsg.SASLAuthenticateResponse)
 		resp.ErrorCode = kerr.SaslAuthenticationFailed.Code
-		resp.ErrorMessage = kmsg.StringPtr("Authentication failed: Invalid username or password")
+		resp.ErrorMessage = new("Authentication failed: Invalid username or password")
 		return resp, nil, true
 	})
 }

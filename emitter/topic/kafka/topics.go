@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"strconv"
 	"sync"
@@ -254,9 +255,7 @@ func (l *Log) Create(ctx context.Context, specs ...topic.Spec) error {
 			c.Partitions = s.Partitions
 		}
 		configs := map[string]string{}
-		for k, v := range c.Configs {
-			configs[k] = v
-		}
+		maps.Copy(configs, c.Configs)
 		if s.RetentionTime != 0 {
 			configs["retention.ms"] = strconv.FormatInt(max(s.RetentionTime.Milliseconds(), -1), 10)
 		}
