@@ -101,13 +101,8 @@ func (e *encoder) Append(dst []byte, b *change.Batch, v change.Value) ([]byte, b
 	if v.IsNull() && (e.node.typ == nil || e.node.optional) {
 		return dst, false, nil
 	}
-	if e.known.Load() == nil {
-		// The pipeline has no context for it; the client bounds how long it may take.
-		id, err := e.format.options.id(context.Background(), e.format.client, e.topic, e.avro)
-		if err != nil {
-			return dst, false, e.failed(err)
-		}
-		e.known.Store(e.format.head(id))
+	if err := e.ready(); err != nil {
+		return dst, false, e.failed(err)
 	}
 	if e.avro.kind == binary && v.Kind() == change.Bytes { // at the top they are written without their length
 		return append(dst, b.Bytes(v)...), true, nil
@@ -117,6 +112,19 @@ func (e *encoder) Append(dst []byte, b *change.Batch, v change.Value) ([]byte, b
 		return dst, false, e.failed(err)
 	}
 	return dst, true, nil
+}
+
+// ready makes sure that the id is known.
+func (e *encoder) ready() error {
+	if e.known.Load() != nil {
+		return nil
+	}
+	// The pipeline has no context for it; the client bounds how long it may take.
+	id, err := e.format.options.id(context.Background(), e.format.client, e.topic, e.avro)
+	if err == nil {
+		e.known.Store(e.format.head(id))
+	}
+	return err
 }
 
 // failed words an error as the original.
