@@ -120,7 +120,7 @@ func TestWhatASnapshotOwes(t *testing.T) {
 	for stop := 1; ; stop++ {
 		repl, _, err := dialer{o: o, name: "holder"}.connectReplication(t.Context())
 		require.NoError(t, err)
-		created, err := createSlot(t.Context(), repl, newSlot{Name: "owes", Temporary: true}, slog.New(slog.DiscardHandler))
+		created, err := createSlot(t.Context(), repl, newSlot{Name: fmt.Sprintf("owes%d", stop), Temporary: true}, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		q := newTestCopier(t, o, snapshotState{Exported: created.Snapshot, At: created.Point}, nil)
 		q.block = 64 << 10
