@@ -77,12 +77,12 @@ func (c WorkerConfig) Converters(cfg map[string]string) (Converters, []config.Pr
 		class, settings := c.converter(property, cfg)
 		var found []config.Problem
 		*dst, found = newConverter(property, cmp.Or(class, jsonConverter.Class), settings)
-		problems = append(problems, found...)
+		problems = append(problems, ownProblems(property, cfg, found)...)
 	}
 	class, settings := c.converter("header.converter", cfg)
 	if class != "" && !simpleHeaderConverter.Matches(class) {
 		header, found := newConverter("header.converter", class, settings)
-		out.Header, problems = &header, append(problems, found...)
+		out.Header, problems = &header, append(problems, ownProblems("header.converter", cfg, found)...)
 	}
 	return out, problems
 }
@@ -106,7 +106,11 @@ func (c WorkerConfig) converter(property string, cfg map[string]string) (class s
 func newConverter(property, class string, settings map[string]string) (Converter, []config.Problem) {
 	for _, k := range converterKinds {
 		if k.plugin.Matches(class) {
-			return k.make(property, settings)
+			c, problems := k.make(property, settings)
+			if len(config.Errors(problems)) > 0 {
+				return c, problems
+			}
+			return c, append(problems, idleSettings(property, &k.plugin, settings)...)
 		}
 	}
 	served := jsonConverter.Class
@@ -114,6 +118,31 @@ func newConverter(property, class string, settings map[string]string) (Converter
 		served = simpleHeaderConverter.Class
 	}
 	return Converter{}, []config.Problem{unserved(property, class, served)}
+}
+
+// ownProblems leaves out what is only warned of where the converter is the worker's.
+func ownProblems(property string, cfg map[string]string, problems []config.Problem) []config.Problem {
+	if strings.TrimSpace(cfg[property]) != "" {
+		return problems
+	}
+	return config.Errors(problems)
+}
+
+// idleSettings warns of settings that a converter does not know, or that have no effect.
+func idleSettings(property string, p *config.Plugin, settings map[string]string) []config.Problem {
+	v, found := p.Def.Parse(maps.Clone(settings))
+	var out []config.Problem
+	for _, f := range found {
+		if f.Warning {
+			f.Property = property + "." + f.Property
+			out = append(out, f)
+		}
+	}
+	for _, name := range v.Unknown(nil) {
+		name = property + "." + name
+		out = append(out, config.Problem{Property: name, Message: fmt.Sprintf("The property '%s' is not known to %s and has no effect", name, p.Class), Warning: true})
+	}
+	return out
 }
 
 // settingProblems are those of a converter's settings. As in Kafka Connect the messages name a setting without its prefix.

@@ -392,3 +392,29 @@ func withSchemas(t *testing.T, c connect.Converter) bool {
 	require.NoError(t, err)
 	return e.Head() != nil
 }
+
+// What a converter does not know, or has no use for, is warned of where the connector itself names the converter.
+func TestConverterWarnings(t *testing.T) {
+	w := connect.WorkerConfig{Properties: map[string]string{"key.converter": "StringConverter", "key.converter.schemas.enable": "false"}}
+	_, problems := w.Converters(map[string]string{
+		"value.converter": "io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url": "http://r:8081",
+		"value.converter.auto.register.schema": "false", "value.converter.max.retries": "9",
+	})
+	var told []string
+	for _, p := range problems {
+		require.True(t, p.Warning)
+		told = append(told, p.Property)
+	}
+	require.ElementsMatch(t, []string{"value.converter.auto.register.schema", "value.converter.max.retries"}, told)
+
+	_, problems = w.Converters(map[string]string{
+		"value.converter": "AvroConverter", "value.converter.schema.registry.url": "http://r:8081", "value.converter.schema.registry.ssl.truststore.location": "/x",
+		"header.converter": "AvroConverter",
+	})
+	told = nil
+	for _, p := range problems {
+		require.False(t, p.Warning)
+		told = append(told, p.Property)
+	}
+	require.ElementsMatch(t, []string{"value.converter.schema.registry.ssl.truststore.location", "header.converter"}, told)
+}
