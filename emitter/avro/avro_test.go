@@ -299,6 +299,67 @@ func TestGoldenAvroWire(t *testing.T) {
 	require.NotZero(t, n)
 }
 
+// TestGoldenAvroMessages are whole messages of a converter in Confluent's layout; ids are the registry's.
+func TestGoldenAvroMessages(t *testing.T) {
+	unlike := map[string]string{
+		"schemaless map":                        "integers without a schema are longs here",
+		"decimal at top":                        "Confluent writes bytes at the top without their length; the recorded converter is another one",
+		"no auto registration, unknown subject": "the recorded converter's own message; TestLookups has ours",
+		"empty":                                 "the recorded converter fails in a buffer; TestBadMessages has ours", "body too short": "see empty", "unknown id": "see empty",
+	}
+	r := registrytest.New(t)
+	r.Put(7, `{"type":"record","name":"R","namespace":"a.b","fields":[{"name":"id","type":"int"},{"name":"t","type":["null","string"],"default":null}]}`)
+	n := 0
+	for _, line := range notation.Lines(t, "connect/avro/wire/converter-as-confluent.jsonl") {
+		var c struct {
+			Title, Topic, Op string
+			IsKey            bool
+			Config           map[string]string
+			Schema, Value    json.RawMessage
+			Hex, In          *string
+			Error            [][2]string
+		}
+		require.NoError(t, json.Unmarshal(line, &c))
+		if unlike[c.Title] != "" {
+			continue
+		}
+		n++
+		properties := map[string]string{"schema.registry.url": r.URL}
+		for k, v := range c.Config {
+			if !strings.HasPrefix(k, "apicurio.") {
+				properties[k] = v
+			}
+		}
+		f, side := newFormat(t, properties, c.IsKey)
+		var b change.Batch
+		typ := notation.Type(t, c.Schema)
+		if c.Op == "fromConnectData" {
+			data, err := encode(t, f, c.Topic, typ, &b, notation.Value(t, &b, typ, c.Value))
+			require.NoError(t, err, c.Title)
+			require.Equal(t, c.Hex == nil, data.IsNull(), c.Title)
+			if c.Hex != nil {
+				require.Equal(t, (*c.Hex)[2*headBytes:], hex.EncodeToString(data.Body), c.Title)
+			}
+			continue
+		}
+		var wire []byte
+		if c.In != nil {
+			var err error
+			wire, err = hex.DecodeString(*c.In)
+			require.NoError(t, err)
+		}
+		got, v, err := side.DecodeData(&b, c.Topic, topic.Data{Body: wire})
+		if c.Error != nil {
+			require.ErrorContains(t, err, c.Error[0][1], c.Title)
+			continue
+		}
+		require.NoError(t, err, c.Title)
+		require.Equal(t, typ, got, c.Title)
+		require.Equal(t, notation.Render(&b, notation.Value(t, &b, typ, c.Value)), notation.Render(&b, v), c.Title)
+	}
+	require.Greater(t, n, 6)
+}
+
 func TestBadMessages(t *testing.T) {
 	r := registrytest.New(t)
 	r.Put(1, `{"type":"record","name":"R","fields":[{"name":"s","type":"string"},{"name":"a","type":{"type":"array","items":"null_"}}]}`)
