@@ -63,7 +63,7 @@ var drivers = map[string][]string{
 	"github.com/Shopify/toxiproxy/v2":            testOnly,
 	"github.com/rs/zerolog":                      testOnly,
 	"github.com/twmb/franz-go/pkg/sr":            {"schema/registry"},
-	"net/http":                                   {"schema/registry", "connect/rest", "internal/worker", "internal/topicsource", "internal/demo", "internal/cli", "internal/pgserver"},
+	"net/http":                                   {"schema/registry", "connect/rest", "internal/worker", "internal/topicsource", "internal/demo", "internal/cli", "internal/pgserver", "internal/kafkaclient"},
 }
 
 // levelZeroThirdParty are level-0 packages that are more than words and so need more than the standard library.

@@ -42,7 +42,7 @@ func TestWorkerProblems(t *testing.T) {
 		{"number", map[string]string{"producer.linger.ms": "soon"}, []string{"Invalid value soon for configuration producer.linger.ms: Not a number of type LONG"}, nil},
 		{"codec", map[string]string{"producer.compression.type": "best"}, []string{"Invalid value best for configuration producer.compression.type: Value must be one of none, gzip, snappy, lz4, zstd"}, nil},
 		{"java class", map[string]string{"consumer.interceptor.classes": "x.Y"}, []string{"Invalid value x.Y for configuration consumer.interceptor.classes: not served yet: Java classes cannot be loaded"}, nil},
-		{"kerberos", map[string]string{"admin.sasl.mechanism": "GSSAPI"}, []string{"Invalid value GSSAPI for configuration admin.sasl.mechanism: not served yet: PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512"}, nil},
+		{"kerberos", map[string]string{"admin.sasl.mechanism": "GSSAPI"}, []string{"Invalid value GSSAPI for configuration admin.sasl.mechanism: not served yet: use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"}, nil},
 		{"assignor", map[string]string{"consumer.partition.assignment.strategy": "x.Mine"}, []string{"Invalid value x.Mine for configuration consumer.partition.assignment.strategy: there is no assignor x.Mine"}, nil},
 		{"no effect", map[string]string{"producer.batch.size": "1"}, nil, []string{"The property 'producer.batch.size' has no effect here: a batch takes what is there when the last one is on its way, up to max.request.size"}},
 		{"unknown", map[string]string{"producer.lingre.ms": "1"}, nil, []string{"The property 'producer.lingre.ms' is not known to a Kafka client and has no effect"}},
@@ -50,8 +50,8 @@ func TestWorkerProblems(t *testing.T) {
 			"producer.acks=1: a broker that fails loses records whose positions are stored; leave it out for all",
 			"producer.max.in.flight.requests.per.connection=3 without idempotence: a retry may change the order of records",
 		}},
-		{"key store", map[string]string{"producer.security.protocol": "ssl", "producer.ssl.truststore.location": "/t.jks"}, []string{
-			"Invalid value for configuration producer.ssl.truststore.type: JKS is not served yet: " + pemOnly,
+		{"trust store", map[string]string{"producer.security.protocol": "ssl", "producer.ssl.truststore.location": "/nowhere/t.jks"}, []string{
+			"Invalid value for configuration producer.ssl.truststore.location: open /nowhere/t.jks: no such file or directory",
 		}, nil},
 		{"no user", map[string]string{"producer.security.protocol": "SASL_PLAINTEXT", "producer.sasl.jaas.config": `a.PlainLoginModule required password="Canary-4711";`}, []string{
 			`Invalid value for configuration producer.sasl.jaas.config: it has no username: ...LoginModule required username="..." password="...";`,

@@ -6,8 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
-	"os"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -23,30 +21,29 @@ func secret(name, doc string) config.Key {
 }
 
 const (
-	pemOnly   = "stores in PEM: openssl pkcs12 -in store.p12 -nodes -out store.pem (keytool -importkeystore makes store.p12 of a JKS), and set the type to PEM"
-	goTLS     = "TLS is that of Go: versions from 1.2 on, with the cipher suites it deems safe"
-	noOAuth   = "PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512"
-	noKrb     = "Kerberos"
-	refreshes = "no tokens are fetched"
+	goTLS      = "TLS is that of Go: versions from 1.2 on, with the cipher suites it deems safe"
+	mechanisms = "use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
+	noKrb      = "Kerberos"
+	refreshes  = "a token is fetched anew after four fifths of its time"
 )
 
 var securityKeys = []config.Key{
 	{Name: "security.protocol", Type: config.String, Default: "PLAINTEXT", HasDefault: true, Importance: config.High, Doc: "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.", Allowed: []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}},
 	{
-		Name: "sasl.mechanism", Type: config.String, Default: "PLAIN", HasDefault: true, Importance: config.High, Doc: "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512. There is no default in Java but GSSAPI.",
-		Later: noOAuth, Served: []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"},
+		Name: "sasl.mechanism", Type: config.String, Default: "PLAIN", HasDefault: true, Importance: config.High, Doc: "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER (client credentials). Java's default, GSSAPI, is not served yet.",
+		Later: mechanisms, Served: []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"},
 	},
 	secret("sasl.jaas.config", `User and password: org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";`),
 	{Name: "ssl.truststore.location", Type: config.String, Importance: config.High, Doc: "File of the certificates that are trusted; the system's unless given."},
-	{Name: "ssl.truststore.type", Type: config.String, Default: "JKS", HasDefault: true, Importance: config.Medium, Doc: "PEM.", Allowed: []string{"PEM", "JKS", "PKCS12"}},
+	{Name: "ssl.truststore.type", Type: config.String, Default: "JKS", HasDefault: true, Importance: config.Medium, Doc: "PEM, JKS or PKCS12; the file itself tells which it is.", Allowed: []string{"PEM", "JKS", "PKCS12"}},
 	secret("ssl.truststore.certificates", "Certificates that are trusted, in PEM."),
-	secret("ssl.truststore.password", "A PEM file has none."),
+	secret("ssl.truststore.password", "Password of the store; a PEM file has none."),
 	{Name: "ssl.keystore.location", Type: config.String, Importance: config.High, Doc: "File of the client's certificate and key."},
-	{Name: "ssl.keystore.type", Type: config.String, Default: "JKS", HasDefault: true, Importance: config.Medium, Doc: "PEM.", Allowed: []string{"PEM", "JKS", "PKCS12"}},
+	{Name: "ssl.keystore.type", Type: config.String, Default: "JKS", HasDefault: true, Importance: config.Medium, Doc: "PEM, JKS or PKCS12; the file itself tells which it is.", Allowed: []string{"PEM", "JKS", "PKCS12"}},
 	secret("ssl.keystore.certificate.chain", "The client's certificate and those above it, in PEM."),
 	secret("ssl.keystore.key", "The client's key, in PEM (PKCS#8), not encrypted."),
-	secret("ssl.keystore.password", "A PEM file has none."),
-	later(secret("ssl.key.password", "Password of the key."), "keys without a password, in a file that only its owner can read"),
+	secret("ssl.keystore.password", "Password of the store; a PEM file has none."),
+	secret("ssl.key.password", "Password of the key in a JKS, where it is not that of the store."),
 	{Name: "ssl.endpoint.identification.algorithm", Type: config.String, Default: "https", HasDefault: true, Importance: config.Medium, Doc: "https: the certificate must name the broker's host; empty: it need not.", Check: oneOf("https", "")},
 	ignored("ssl.protocol", config.String, "TLSv1.3", goTLS),
 	ignored("ssl.enabled.protocols", config.List, "TLSv1.2,TLSv1.3", goTLS),
@@ -60,6 +57,10 @@ var securityKeys = []config.Key{
 	later(key("sasl.client.callback.handler.class", config.String, "", "Java class."), "Java classes cannot be loaded"),
 	later(key("sasl.login.callback.handler.class", config.String, "", "Java class."), "Java classes cannot be loaded"),
 	later(key("sasl.login.class", config.String, "", "Java class."), "Java classes cannot be loaded"),
+	key("sasl.oauthbearer.token.endpoint.url", config.String, "", "Where tokens of OAUTHBEARER are asked for."),
+	key("sasl.oauthbearer.client.credentials.client.id", config.String, "", "Client id; or clientId of sasl.jaas.config."),
+	secret("sasl.oauthbearer.client.credentials.client.secret", "Client secret; or clientSecret of sasl.jaas.config."),
+	key("sasl.oauthbearer.scope", config.String, "", "Scope of the token; or scope of sasl.jaas.config."),
 	ignored("sasl.login.refresh.buffer.seconds", config.Int, "300", refreshes),
 	ignored("sasl.login.refresh.min.period.seconds", config.Int, "60", refreshes),
 	ignored("sasl.login.refresh.window.factor", config.Double, "0.8", refreshes),
@@ -92,6 +93,9 @@ func login(v config.Values) (sasl.Mechanism, error) {
 	options, err := parseJAAS(v.Get("sasl.jaas.config"))
 	if err != nil {
 		return nil, err
+	}
+	if v.Get("sasl.mechanism") == "OAUTHBEARER" {
+		return oauthLogin(v, options)
 	}
 	user, password := options["username"], options["password"]
 	if user == "" {
@@ -171,26 +175,21 @@ func jaasFields(text string) ([]string, error) {
 // tlsOf is the configuration of TLS. An error is about the property named.
 func tlsOf(v config.Values) (*tls.Config, string, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	trusted, property, err := pemOf(v, "ssl.truststore", "certificates")
+	trusted, property, err := storeOf(v, "ssl.truststore", "certificates")
 	if err != nil {
 		return nil, property, err
 	}
 	if trusted != nil {
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(trusted) {
-			return nil, property, errors.New("it holds no certificate in PEM")
+		if c.RootCAs, err = trustedOf(trusted, v.Get("ssl.truststore.password")); err != nil {
+			return nil, property, err
 		}
 	}
-	chain, property, err := pemOf(v, "ssl.keystore", "certificate.chain")
+	chain, property, err := storeOf(v, "ssl.keystore", "certificate.chain")
 	if err != nil {
 		return nil, property, err
 	}
 	if chain != nil {
-		secretKey := []byte(v.Get("ssl.keystore.key"))
-		if len(secretKey) == 0 {
-			secretKey = chain // both are in the file
-		}
-		pair, err := tls.X509KeyPair(chain, secretKey)
+		pair, err := pairOf(chain, []byte(v.Get("ssl.keystore.key")), v.Get("ssl.keystore.password"), v.Get("ssl.key.password"))
 		if err != nil {
 			return nil, property, err
 		}
@@ -217,20 +216,4 @@ func trustAnyName(c *tls.Config) {
 		_, err := state.PeerCertificates[0].Verify(o)
 		return err
 	}
-}
-
-// pemOf is the text of a store: in the property itself, or in a file. nil is none.
-func pemOf(v config.Values, store, inline string) (text []byte, property string, err error) {
-	if s := v.Get(store + "." + inline); s != "" {
-		return []byte(s), store + "." + inline, nil
-	}
-	path := v.Get(store + ".location")
-	if path == "" {
-		return nil, "", nil
-	}
-	if t := v.Get(store + ".type"); t != "PEM" {
-		return nil, store + ".type", fmt.Errorf("%s is not served yet: %s", t, pemOnly)
-	}
-	text, err = os.ReadFile(path)
-	return text, store + ".location", err
 }

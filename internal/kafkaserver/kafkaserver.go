@@ -34,6 +34,8 @@ const (
 type Options struct {
 	Programs Programs
 	Settings map[string]string // server.properties
+	// Listeners are further security protocols, such as SASL_PLAINTEXT; each has a listener of its name.
+	Listeners []string
 }
 
 // Server is a broker that runs, or was stopped.
@@ -41,7 +43,8 @@ type Server struct {
 	o       Options
 	dir     string
 	port    int
-	process *process // nil while stopped
+	others  map[string]int // ports of further listeners
+	process *process       // nil while stopped
 }
 
 // New starts a server.
@@ -76,15 +79,21 @@ func sweep() {
 
 // prepare writes the configuration and formats the folder.
 func (s *Server) prepare(ctx context.Context) error {
-	ports, err := freePorts(2)
+	ports, err := freePorts(2 + len(s.o.Listeners))
 	if err != nil {
 		return err
 	}
-	s.port = ports[0]
+	s.port, s.others = ports[0], map[string]int{}
+	more := ""
+	for i, protocol := range s.o.Listeners {
+		s.others[protocol] = ports[2+i]
+		more += fmt.Sprintf(",%s://127.0.0.1:%d", protocol, ports[2+i])
+	}
 	settings := map[string]string{
 		"process.roles": "broker,controller", "node.id": "1",
-		"listeners":                                        fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", ports[0], ports[1]),
-		"advertised.listeners":                             "PLAINTEXT://127.0.0.1:" + strconv.Itoa(ports[0]),
+		"listeners":                                        fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", ports[0], ports[1]) + more,
+		"advertised.listeners":                             "PLAINTEXT://127.0.0.1:" + strconv.Itoa(ports[0]) + more,
+		"listener.security.protocol.map":                   "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
 		"controller.listener.names":                        "CONTROLLER",
 		"controller.quorum.voters":                         "1@127.0.0.1:" + strconv.Itoa(ports[1]),
 		"log.dirs":                                         filepath.Join(s.dir, "data"),
@@ -147,6 +156,11 @@ func freePorts(n int) ([]int, error) {
 
 // Address is host and port of the broker, the same over stops and starts.
 func (s *Server) Address() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+
+// AddressOf is host and port of a further listener.
+func (s *Server) AddressOf(protocol string) string {
+	return "127.0.0.1:" + strconv.Itoa(s.others[protocol])
+}
 
 // Programs are those that the server was started with.
 func (s *Server) Programs() Programs { return s.o.Programs }

@@ -16,16 +16,16 @@ import (
 )
 
 // kafka is the broker of this test binary, started by the first test that asks.
-var kafka = sync.OnceValues(func() (*kafkaserver.Server, error) { return startKafka(nil) })
+var kafka = sync.OnceValues(func() (*kafkaserver.Server, error) { return startKafka(kafkaserver.Options{}) })
 
-func startKafka(settings map[string]string) (*kafkaserver.Server, error) {
+func startKafka(o kafkaserver.Options) (*kafkaserver.Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), findTimeout)
 	defer cancel()
-	programs, err := kafkaserver.Find(ctx, nil)
-	if err != nil {
+	var err error
+	if o.Programs, err = kafkaserver.Find(ctx, nil); err != nil {
 		return nil, err
 	}
-	return kafkaserver.New(ctx, kafkaserver.Options{Programs: programs, Settings: settings})
+	return kafkaserver.New(ctx, o)
 }
 
 // Kafka returns the shared broker. Topics and groups of other tests are on it too. It ends with the process.
@@ -39,9 +39,9 @@ func Kafka(t testing.TB) *kafkaserver.Server {
 }
 
 // NewKafka starts a broker for this test alone, which may be killed and started again.
-func NewKafka(t testing.TB, settings map[string]string) *kafkaserver.Server {
+func NewKafka(t testing.TB, o kafkaserver.Options) *kafkaserver.Server {
 	t.Helper()
-	s, err := startKafka(settings)
+	s, err := startKafka(o)
 	if err != nil {
 		missingKafka(t, err)
 	}

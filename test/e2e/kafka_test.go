@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"freshet/connect"
+	"freshet/internal/kafkaserver"
 	"freshet/internal/testdb"
 )
 
@@ -56,10 +57,11 @@ func orderOf(t *testing.T, records []record) map[string]int {
 func TestKafka(t *testing.T) {
 	t.Parallel()
 	source, target := testdb.Postgres(t), testdb.Postgres(t)
-	broker := testdb.NewKafka(t, nil)
+	broker := testdb.NewKafka(t, kafkaserver.Options{})
 	source.Exec(t, itemsDDL)
 	s := pair(t, source, target)
 	s.inKafka(broker.Address())
+	s.connectors[sinkName]["tasks.max"] = "2"
 	address := "http://127.0.0.1:" + closedPort(t)
 	s.worker["listeners"] = address
 

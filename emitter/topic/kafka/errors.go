@@ -4,8 +4,10 @@ package kafka
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -70,6 +72,15 @@ func explain(op, subject string, err error) error {
 		return topic.ErrClosed
 	}
 	e := &Error{Op: op, Subject: subject, Err: err}
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid) {
+		e.Hint, e.Final = "look at ssl.truststore.* and ssl.endpoint.identification.algorithm; producers and consumers need them as producer.* and consumer.* too", true
+	}
+	if errors.Is(err, io.EOF) {
+		e.Hint = "the broker hung up: is security.protocol that of its listener?"
+	}
 	for _, r := range refusals {
 		if errors.Is(err, r.err) {
 			e.Hint, e.Final = r.hint, true

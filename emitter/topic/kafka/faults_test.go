@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"freshet/emitter/topic"
+	"freshet/internal/kafkaserver"
 	"freshet/internal/testdb"
 )
 
@@ -93,14 +94,12 @@ func TestMarkAfterAcknowledgement(t *testing.T) {
 	fake := newFake(t, kfake.SeedTopics(1, "slow", "quick"))
 	marks := newMemory()
 	l := openLog(t, optionsFor(marks, fake.ListenAddrs()...))
+	require.NoError(t, <-start(t.Context(), l, "", value("slow", "0"), value("quick", "0")))
 	held, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	fake.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		fake.KeepControl()
-		fake.SleepControl(func() {
-			once.Do(func() { close(held) })
-			<-release
-		})
+		once.Do(func() { close(held) })
+		<-release
 		return nil, nil, false
 	})
 	one := start(t.Context(), l, "1", value("slow", "1"))
@@ -288,7 +287,7 @@ func TestConnectWaits(t *testing.T) {
 
 // While the broker is away units wait, then Append does; once it is back all come, in order, and once.
 func TestBrokerAway(t *testing.T) {
-	broker := testdb.NewKafka(t, nil)
+	broker := testdb.NewKafka(t, kafkaserver.Options{})
 	marks := newMemory()
 	o := optionsFor(marks, broker.Address())
 	o.MaxBytes = 64 << 10
@@ -332,9 +331,8 @@ func TestCancelWhileAway(t *testing.T) {
 	arrived, release := make(chan struct{}, 100), make(chan struct{})
 	defer close(release)
 	fake.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		fake.KeepControl()
 		arrived <- struct{}{}
-		fake.SleepControl(func() { <-release })
+		<-release
 		return nil, nil, false
 	})
 	ctx, cancel := context.WithCancel(t.Context())
