@@ -19,7 +19,7 @@ var (
 	wholeURL   = regexp.MustCompile(`(?s)(://[^:/?#\s@]*:)(.*)@`)
 	port       = regexp.MustCompile(`^[0-9]{1,5}([/?#]|$)`)
 	assignment = regexp.MustCompile(`(?i)\b((?:ssl)?pass(?:word|wd|phrase)|secret)(\s*=\s*|%3D)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s&;,'"]+)`)
-	secretName = regexp.MustCompile(`(?i)passw(or)?d|passphrase|secret|sasl\.jaas\.config|\.api\.?key|credentials$|user\.info$|auth\.token$`)
+	secretName = regexp.MustCompile(`(?i)passw(or)?d|passphrase|secret|sasl\.jaas\.config|\.api\.?key|credentials$|user\.info$|auth\.token$|keystore\.key$`)
 )
 
 // RedactText masks passwords in URLs and key=value pairs of a message. What stands between a URL's user and its last @

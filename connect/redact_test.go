@@ -47,13 +47,13 @@ func TestRedactAndUnmask(t *testing.T) {
 	}}
 	stored := map[string]string{
 		"database.password": "canary", "token.file.password.name": "shown", "connection.url": "jdbc:postgresql://h/d?user=a&password=canary",
-		"database.pasword": "shown too", "database.ssl.keystore.password": "canary", "sasl.jaas.config": "canary", "empty.password": "",
+		"database.pasword": "shown too", "database.ssl.keystore.password": "canary", "sasl.jaas.config": "canary", "producer.override.ssl.keystore.key": "canary", "empty.password": "",
 		"reference.password": "${file:/secrets:pw}", "name": "c",
 	}
 	shown := connect.Redact(def, stored)
 	require.Equal(t, map[string]string{
 		"database.password": "****", "token.file.password.name": "shown", "connection.url": "jdbc:postgresql://h/d?user=a&password=****",
-		"database.pasword": "shown too", "database.ssl.keystore.password": "****", "sasl.jaas.config": "****", "empty.password": "",
+		"database.pasword": "shown too", "database.ssl.keystore.password": "****", "sasl.jaas.config": "****", "producer.override.ssl.keystore.key": "****", "empty.password": "",
 		"reference.password": "${file:/secrets:pw}", "name": "c",
 	}, shown)
 
