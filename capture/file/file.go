@@ -119,24 +119,24 @@ func parsePosition(from string) (int64, error) {
 // CheckOffset says whether a position that is set by hand makes sense, in the original's words. "" is null.
 func (*Connector) CheckOffset(partition, offset string) error {
 	if partition == "" || partition == "null" {
-		return errors.New("Partition objects cannot be null") //nolint:staticcheck,revive // the reference's words
+		return errors.New("Partition objects cannot be null")
 	}
 	var p, o map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(partition), &p); err != nil || p["filename"] == nil {
-		return errors.New("Partition objects should contain the key 'filename'") //nolint:staticcheck,revive // the reference's words
+		return errors.New("Partition objects should contain the key 'filename'")
 	}
 	if offset == "" || offset == "null" {
 		return nil
 	}
 	if err := json.Unmarshal([]byte(offset), &o); err != nil || o["position"] == nil {
-		return errors.New("Offset objects should either be null or contain the key 'position'") //nolint:staticcheck,revive // the reference's words
+		return errors.New("Offset objects should either be null or contain the key 'position'") //nolint:staticcheck // the reference's words
 	}
 	n, err := strconv.ParseInt(string(o["position"]), 10, 64)
 	switch {
 	case err != nil:
-		return errors.New("The value for the 'position' key in the offset is expected to be a Long value") //nolint:staticcheck,revive // the reference's words
+		return errors.New("The value for the 'position' key in the offset is expected to be a Long value") //nolint:staticcheck // the reference's words
 	case n < 0:
-		return errors.New("The value for the 'position' key in the offset should be a non-negative value") //nolint:staticcheck,revive // the reference's words
+		return errors.New("The value for the 'position' key in the offset should be a non-negative value") //nolint:staticcheck // the reference's words
 	}
 	return nil
 }

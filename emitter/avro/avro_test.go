@@ -140,10 +140,10 @@ func TestLookups(t *testing.T) {
 
 func temporary(err error) bool {
 	for err != nil {
-		if t, ok := err.(interface{ Temporary() bool }); ok { //nolint:errorlint // the chain is walked here
+		if t, ok := err.(interface{ Temporary() bool }); ok {
 			return t.Temporary()
 		}
-		u, ok := err.(interface{ Unwrap() error }) //nolint:errorlint // the chain is walked here
+		u, ok := err.(interface{ Unwrap() error })
 		if !ok {
 			return false
 		}

@@ -3,6 +3,7 @@
 package avro
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -178,12 +179,7 @@ func (w *textWriter) appendField(dst []byte, f *avroField, space string) []byte 
 }
 
 func isPrimitive(name string) bool {
-	for _, k := range kindNames[:fixed] {
-		if k == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(kindNames[:fixed], name)
 }
 
 func appendProps(dst []byte, props []prop) []byte {

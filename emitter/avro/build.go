@@ -172,7 +172,7 @@ func (b *builder) enum(t *schema.Type, full string) (*avroType, error) {
 	if known := b.named[out.full()]; known != nil {
 		return known, nil
 	}
-	_, out.symbols = enumOf(t)
+	out.symbols = symbolsOf(t)
 	if doc, ok := t.Param(enumDoc + out.name); ok {
 		out.doc = &doc
 	}
@@ -462,11 +462,11 @@ func (b *builder) composite(t *schema.Type, items []any) ([]byte, error) {
 		}
 		var part []byte
 		var err error
-		switch {
-		case t.Kind == schema.Struct:
+		switch t.Kind {
+		case schema.Struct:
 			out = append(appendString(out, b.scrub(t.Fields[i].Name)), ':')
 			part, err = b.literal(t.Fields[i].Type, items[i])
-		case t.Kind == schema.Array:
+		case schema.Array:
 			part, err = b.literal(t.Elem, items[i])
 		default:
 			part, err = b.entry(t, items[i], items[i+1], textKeys)

@@ -40,16 +40,16 @@ type reading struct {
 // toConnect is the Connect schema of an Avro schema, and the plan of its values.
 func toConnect(a *avroType, o *Options, version int) (*plan, error) {
 	r := reading{o: o, inside: map[*avroType]bool{}, version: version}
-	return r.of(a, false, nil, nil)
+	return r.of(a, false, nil)
 }
 
 // of reads a schema. fieldDefault is the default of the field that has it, nil for none.
-func (r *reading) of(a *avroType, optional bool, fieldDefault []byte, doc *string) (*plan, error) {
+func (r *reading) of(a *avroType, optional bool, fieldDefault []byte) (*plan, error) {
 	if a.kind == record && a.full() == anything.full() {
 		return &plan{kind: record}, nil
 	}
 	if a.kind == union {
-		if p, err := r.flat(a, doc); p != nil || err != nil {
+		if p, err := r.flat(a); p != nil || err != nil {
 			return p, err
 		}
 	}
@@ -60,7 +60,7 @@ func (r *reading) of(a *avroType, optional bool, fieldDefault []byte, doc *strin
 	if err := r.body(p, a); err != nil {
 		return nil, err
 	}
-	if err := r.annotations(t, a, doc); err != nil {
+	if err := r.annotations(t, a); err != nil {
 		return nil, err
 	}
 	if a.prop("connect.version") == nil && t.Version == 0 {
@@ -73,7 +73,7 @@ func (r *reading) of(a *avroType, optional bool, fieldDefault []byte, doc *strin
 }
 
 // flat is the plan of a union of one type and null, or of one type; nil for others.
-func (r *reading) flat(a *avroType, doc *string) (*plan, error) {
+func (r *reading) flat(a *avroType) (*plan, error) {
 	var only *avroType
 	n, nulls := 0, 0
 	for _, b := range a.branches {
@@ -87,7 +87,7 @@ func (r *reading) flat(a *avroType, doc *string) (*plan, error) {
 	if n != 1 || nulls > 1 {
 		return nil, nil
 	}
-	inner, err := r.of(only, nulls == 1, nil, doc)
+	inner, err := r.of(only, nulls == 1, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (r *reading) body(p *plan, a *avroType) error {
 		return r.array(p, a)
 	case mapping:
 		t.Key = &schema.Type{Kind: schema.String}
-		if p.elem, err = r.of(a.elem, false, nil, nil); err == nil {
+		if p.elem, err = r.of(a.elem, false, nil); err == nil {
 			t.Elem = p.elem.typ
 		}
 	case record:
@@ -208,16 +208,16 @@ func (r *reading) array(p *plan, a *avroType) error {
 			return schemaError("Found map encoded as array of key-value pairs, but array elements do not match the expected format.")
 		}
 		p.typ.Kind, p.kind = schema.Map, array
-		if p.key, err = r.of(e.fields[0].typ, false, nil, nil); err != nil {
+		if p.key, err = r.of(e.fields[0].typ, false, nil); err != nil {
 			return err
 		}
-		if p.elem, err = r.of(e.fields[1].typ, false, nil, nil); err != nil {
+		if p.elem, err = r.of(e.fields[1].typ, false, nil); err != nil {
 			return err
 		}
 		p.typ.Key, p.typ.Elem = p.key.typ, p.elem.typ
 		return nil
 	}
-	if p.elem, err = r.of(a.elem, false, nil, nil); err == nil {
+	if p.elem, err = r.of(a.elem, false, nil); err == nil {
 		p.typ.Elem = p.elem.typ
 	}
 	return err
@@ -237,7 +237,7 @@ func (r *reading) record(p *plan, a *avroType) error {
 		if f.doc != nil && r.o.MetaData {
 			setParam(p.typ, fieldDoc+f.name, *f.doc)
 		}
-		below, err := r.of(f.typ, false, f.def, nil)
+		below, err := r.of(f.typ, false, f.def)
 		if err != nil {
 			return emitter.InField(f.name, err)
 		}
@@ -268,7 +268,7 @@ func (r *reading) union(p *plan, a *avroType) error {
 		if p.typ.FieldIndex(name) >= 0 {
 			return schemaError("Multiple union schemas map to the Connect union field name")
 		}
-		below, err := r.of(b, true, nil, nil)
+		below, err := r.of(b, true, nil)
 		if err != nil {
 			return err
 		}
@@ -279,7 +279,7 @@ func (r *reading) union(p *plan, a *avroType) error {
 }
 
 // annotations reads the properties that Connect schemas leave behind.
-func (r *reading) annotations(t *schema.Type, a *avroType, doc *string) error {
+func (r *reading) annotations(t *schema.Type, a *avroType) error {
 	if r.o.MetaData {
 		t.Doc = textProp(a, "connect.doc")
 	}

@@ -205,7 +205,7 @@ func (n *node) plain(dst []byte, b *change.Batch, v change.Value) ([]byte, error
 	case enum:
 		i, ok := n.symbols[b.String(v)]
 		if !ok {
-			_, symbols := enumOf(n.typ)
+			symbols := symbolsOf(n.typ)
 			return dst, emitter.Refuse("enum value '" + strings.Clone(b.String(v)) + "' is not in the enum symbol set: [" + strings.Join(symbols, ", ") + "]")
 		}
 		return appendLong(dst, int64(i)), nil
@@ -267,15 +267,15 @@ func (n *node) branch(dst []byte, b *change.Batch, values []change.Value) ([]byt
 	return dst, emitter.Refuse(requiredNull)
 }
 
-// enumOf are the name and the symbols of a text that is an enum.
-func enumOf(t *schema.Type) (name string, symbols []string) {
-	name, _ = t.Param(enumParam)
+// symbolsOf are the symbols of a text that is an enum.
+func symbolsOf(t *schema.Type) []string {
+	var symbols []string
 	for _, p := range t.Params {
 		if symbol, ok := strings.CutPrefix(p.Name, enumParam+"."); ok {
 			symbols = append(symbols, symbol)
 		}
 	}
-	return name, symbols
+	return symbols
 }
 
 func (n *node) entries(dst []byte, b *change.Batch, values []change.Value) ([]byte, error) {

@@ -53,8 +53,14 @@ func personsEnvelope() *emitter.Envelope {
 	return &emitter.Envelope{
 		Table: table, Source: plan, Topic: "srv.public.persons",
 		Type: &schema.Type{Kind: schema.Struct, Name: "srv.public.persons.Envelope", Version: 2, Fields: []schema.Field{
-			{Name: "before", Type: row}, {Name: "after", Type: row}, {Name: "source", Type: plan.Type()}, {Name: "transaction", Type: transaction},
-			{Name: "op", Type: text}, {Name: "ts_ms", Type: optionalLong}, {Name: "ts_us", Type: optionalLong}, {Name: "ts_ns", Type: optionalLong},
+			{Name: "before", Type: row},
+			{Name: "after", Type: row},
+			{Name: "source", Type: plan.Type()},
+			{Name: "transaction", Type: transaction},
+			{Name: "op", Type: text},
+			{Name: "ts_ms", Type: optionalLong},
+			{Name: "ts_us", Type: optionalLong},
+			{Name: "ts_ns", Type: optionalLong},
 		}},
 	}
 }

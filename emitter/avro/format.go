@@ -129,5 +129,5 @@ func (e *encoder) ready() error {
 
 // failed words an error as the original.
 func (e *encoder) failed(err error) error {
-	return fmt.Errorf("Failed to serialize Avro data from topic %s : %w", e.topic, err) //nolint:staticcheck,revive // the reference's words
+	return fmt.Errorf("Failed to serialize Avro data from topic %s : %w", e.topic, err) //nolint:staticcheck // the reference's words
 }

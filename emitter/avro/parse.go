@@ -75,7 +75,7 @@ func parseSchema(text []byte, refs ...[]byte) (*avroType, error) {
 	if err := d.Decode(&whole); err != nil {
 		return nil, schemaError("Avro schema: " + err.Error())
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // the decoder returns it as it is
+	if _, err := d.Token(); err != io.EOF {
 		return nil, schemaError("Avro schema: text behind its end")
 	}
 	return p.parse(whole, "")

@@ -37,7 +37,7 @@ func (s *Side) DecodeData(b *change.Batch, name string, data topic.Data) (*schem
 	}
 	t, v, err := s.decode(b, data)
 	if err != nil {
-		return nil, change.Value{}, fmt.Errorf("Failed to deserialize data for topic %s to Avro: %w", name, err) //nolint:staticcheck,revive // the reference's words
+		return nil, change.Value{}, fmt.Errorf("Failed to deserialize data for topic %s to Avro: %w", name, err) //nolint:staticcheck // the reference's words
 	}
 	return t, v, nil
 }

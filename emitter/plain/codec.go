@@ -56,9 +56,9 @@ func (truth) read(_ *change.Batch, wire []byte) (change.Value, error) {
 	const failed = "Failed to deserialize boolean: "
 	switch {
 	case len(wire) != 1:
-		return change.Value{}, &emitter.DataError{Message: failed, Err: fmt.Errorf("Size of data received by BooleanDeserializer is not 1")} //nolint:staticcheck,revive // the reference's words
+		return change.Value{}, &emitter.DataError{Message: failed, Err: fmt.Errorf("Size of data received by BooleanDeserializer is not 1")} //nolint:staticcheck // the reference's words
 	case wire[0] > 1:
-		return change.Value{}, &emitter.DataError{Message: failed, Err: fmt.Errorf("Unexpected byte received by BooleanDeserializer: %d", int8(wire[0]))} //nolint:staticcheck,revive // the reference's words
+		return change.Value{}, &emitter.DataError{Message: failed, Err: fmt.Errorf("Unexpected byte received by BooleanDeserializer: %d", int8(wire[0]))} //nolint:staticcheck // the reference's words
 	}
 	return change.BoolValue(wire[0] == 1), nil
 }
@@ -108,7 +108,7 @@ func (n *number) read(_ *change.Batch, wire []byte) (change.Value, error) {
 		}
 		return change.Value{}, &emitter.DataError{
 			Message: "Failed to deserialize " + n.word + ": ",
-			Err:     fmt.Errorf("Size of data received by %sDeserializer is not %d", of, n.size), //nolint:staticcheck,revive // the reference's words
+			Err:     fmt.Errorf("Size of data received by %sDeserializer is not %d", of, n.size), //nolint:staticcheck // the reference's words
 		}
 	}
 	switch n.typ.Kind {

@@ -49,7 +49,7 @@ func newText(name string) (codec, error) {
 	}
 	e, err := ianaindex.IANA.Encoding(known)
 	if err != nil || e == nil {
-		return nil, fmt.Errorf("Unsupported encoding %s", name) //nolint:staticcheck,revive // the reference's words
+		return nil, fmt.Errorf("Unsupported encoding %s", name) //nolint:staticcheck // the reference's words
 	}
 	return text{e}, nil
 }

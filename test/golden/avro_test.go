@@ -3,6 +3,7 @@
 package golden
 
 import (
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -62,9 +63,7 @@ insert into t values (1, 'a', 1.50, '{x,null}'), (2, null, null, null);`))
 				"database.password": s.Password, "database.dbname": s.Database, "plugin.name": "pgoutput", "topic.prefix": "avro",
 				"slot.name": name, "publication.name": name, "status.update.interval.ms": "50", "table.include.list": "public.t",
 			}
-			for k, v := range c.transforms {
-				source[k] = v
-			}
+			maps.Copy(source, c.transforms)
 			w.put(t, name, source, "")
 			w.put(t, name+"-sink", map[string]string{
 				"connector.class": "JdbcSinkConnector", "topics": c.topics,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -40,11 +41,11 @@ type recordedRecord struct {
 func showRecords(records []recordedRecord) []string {
 	out := []string{}
 	for _, r := range records {
-		line := show(r.Key) + " = " + show(r.Value)
+		parts := []string{show(r.Key) + " = " + show(r.Value)}
 		for _, h := range r.Headers {
-			line += fmt.Sprintf(" %s:%s", *h[0], show(h[1]))
+			parts = append(parts, *h[0]+":"+show(h[1]))
 		}
-		out = append(out, line)
+		out = append(out, strings.Join(parts, " "))
 	}
 	return out
 }
@@ -304,9 +305,7 @@ func TestGoldenLiveConverters(t *testing.T) {
 			dir := t.TempDir()
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "in"), []byte("x😀é\n"), 0o600))
 			cfg := map[string]string{"connector.class": "FileStreamSource", "file": "in", "topic": "k1-" + live.Name}
-			for k, v := range live.Config {
-				cfg[k] = v
-			}
+			maps.Copy(cfg, live.Config)
 			w.put(t, live.Name, cfg, dir)
 			w.hasRecords(t, cfg["topic"], showRecords(live.Records))
 		})
