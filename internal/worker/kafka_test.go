@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package worker
+
+import (
+	"context"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"freshet/connect/connecttest"
+	"freshet/emitter/topic"
+)
+
+func newFake(t *testing.T, o ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, o...)...)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// A login that the brokers refuse ends the start: waiting cannot help.
+func TestKafkaRefusesTheLogin(t *testing.T) {
+	fake := newFake(t, kfake.EnableSASL())
+	fake.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		resp := r.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+		resp.ErrorCode = kerr.SaslAuthenticationFailed.Code
+		return resp, nil, true
+	})
+	o, logs := options(t, &connecttest.Source{})
+	o.Properties["bootstrap.servers"] = fake.ListenAddrs()[0]
+	o.Properties["security.protocol"] = "SASL_PLAINTEXT"
+	o.Properties["sasl.jaas.config"] = `x.PlainLoginModule required username="u" password="canary-4711";`
+	err := Run(t.Context(), o)
+	var start *StartError
+	require.ErrorAs(t, err, &start)
+	require.ErrorContains(t, err, "SASL_AUTHENTICATION_FAILED")
+	require.ErrorContains(t, err, "sasl.jaas.config")
+	require.NotContains(t, logs.b.String()+err.Error(), "canary-4711")
+}
+
+// A worker that waits for its brokers ends when it is asked to, and says until then what it waits for.
+func TestStopWhileKafkaIsAway(t *testing.T) {
+	o, logs := options(t, &connecttest.Source{})
+	o.Properties["bootstrap.servers"] = "127.0.0.1:1"
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, o) }()
+	require.Eventually(t, func() bool {
+		logs.mu.Lock()
+		defer logs.mu.Unlock()
+		return strings.Contains(logs.b.String(), "Kafka does not answer yet")
+	}, 20*time.Second, time.Millisecond)
+	cancel()
+	require.NoError(t, <-ended)
+	require.Contains(t, logs.b.String(), "127.0.0.1:1")
+	require.NotContains(t, logs.b.String(), "worker is ready")
+}
+
+// Client settings of connectors are judged, and positions are in the data folder.
+func TestRunInKafka(t *testing.T) {
+	fake := newFake(t, kfake.ClusterID("the-cluster"))
+	o, _ := options(t, &connecttest.Source{})
+	o.Properties["bootstrap.servers"] = fake.ListenAddrs()[0]
+	o.Properties["connector.client.config.override.policy"] = "None"
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended := make(chan Running, 1), make(chan error, 1)
+	o.Ready = func(r Running) { ready <- r }
+	go func() { ended <- Run(ctx, o) }()
+	r := <-ready
+	require.Equal(t, "the-cluster", r.Topics.(topic.Identified).Identity())
+	with := func(name, value string) map[string]string {
+		cfg := map[string]string{name: value}
+		maps.Copy(cfg, file.Config)
+		return cfg
+	}
+	_, _, err := r.Herder.Put(ctx, "c", with("producer.override.linger.ms", "1"), true, "")
+	require.ErrorContains(t, err, "The 'None' policy does not allow 'linger.ms' to be overridden in the connector configuration.")
+	_, _, err = r.Herder.Put(ctx, "c", with("topic.creation.default.partitions", "3"), true, "")
+	require.NoError(t, err, "Kafka Connect finds what is missing when the task starts")
+	require.Eventually(t, func() bool {
+		s, err := r.Herder.Status(ctx, "c")
+		return err == nil && strings.Contains(s.Tasks[0].Trace, `Missing required configuration "topic.creation.default.replication.factor"`)
+	}, 20*time.Second, time.Millisecond)
+	cancel()
+	require.NoError(t, <-ended)
+}
