@@ -9,8 +9,8 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 TOOL := go tool -modfile=tools/go.mod
-# Two packages at a time: servers of their own, and the race detector's memory, are what a small machine has room for.
-TESTFLAGS ?= -p 2 -timeout 12m
+# Three packages at a time: most of them wait for servers of their own, so that two cores have room for one more.
+TESTFLAGS ?= -p 3 -timeout 12m
 RACE ?= -race -shuffle=on
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
@@ -65,8 +65,7 @@ test-peer: servers ## random cases through Debezium (Maven, a JDK) and through f
 	go run ./test/peer $(PEERFLAGS)
 
 test-second-version: ## what talks to a source, on PostgreSQL 17 too
-	FRESHET_TEST_PG_VERSION=17 FRESHET_TEST_REQUIRE=postgres go test -count=1 $(TESTFLAGS) ./capture/postgres/...
-	FRESHET_TEST_PG_VERSION=17 FRESHET_TEST_REQUIRE=postgres go test -count=1 $(TESTFLAGS) -run '^TestGoldenPostgres$$' ./test/golden
+	FRESHET_TEST_PG_VERSION=17 FRESHET_TEST_REQUIRE=postgres go test -count=1 $(TESTFLAGS) ./capture/postgres/... ./test/golden
 
 lint: ## linters, formatting, import levels, generated files, deployment files
 	$(TOOL) golangci-lint run ./...

@@ -122,11 +122,16 @@ func Test_restored_backup_that_has_grown_beyond_the_position(t *testing.T) {
 		says     string
 	}{
 		{"few transactions", nil, `insert into a select generate_series(10000, 30000)`, "the server has only come to"},
-		{"many transactions", nil, `do $$ begin for i in 10000 .. 10200 loop insert into a values (i); commit; end loop; end $$`,
-			"where the position was taken, and"},
-		{"many transactions of other tables", map[string]string{"track_commit_timestamp": "on"},
+		{
+			"many transactions", nil, `do $$ begin for i in 10000 .. 10200 loop insert into a values (i); commit; end loop; end $$`,
+			"where the position was taken, and",
+		},
+		{
+			"many transactions of other tables",
+			map[string]string{"track_commit_timestamp": "on"},
 			`do $$ begin for i in 1 .. 200 loop insert into b values (repeat('x', 2000)); commit; end loop; end $$`,
-			"µs where the position was taken, and at"},
+			"µs where the position was taken, and at",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := fixtureOn(t, testdb.NewPostgres(t, testdb.Options{Settings: c.settings}), "table.include.list", "public.a")

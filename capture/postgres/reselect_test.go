@@ -190,7 +190,7 @@ func TestConformanceWithReselect(t *testing.T) {
 	again := &session{t: t, r: r}
 	defer again.close()
 	require.Equal(t, first, again.read(6))
-	var _ capture.Reader = r
+	_ = capture.Reader(r)
 }
 
 func TestPostProcessorsAreChecked(t *testing.T) {
