@@ -12,7 +12,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"freshet/capture"
 	"freshet/change"
 	"freshet/config"
 )
@@ -190,7 +189,6 @@ func TestConformanceWithReselect(t *testing.T) {
 	again := &session{t: t, r: r}
 	defer again.close()
 	require.Equal(t, first, again.read(6))
-	_ = capture.Reader(r)
 }
 
 func TestPostProcessorsAreChecked(t *testing.T) {
