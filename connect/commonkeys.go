@@ -59,7 +59,7 @@ func setDefault(def *config.Def, name, value string) {
 func converterClasses(property string) []string {
 	var classes []string
 	for _, k := range converterKinds {
-		if k.plugin.Class == avroConverter.Class && property == "header.converter" {
+		if property == "header.converter" && !k.headers() || property == "key.converter" && k.plugin.Class == cloudEventsConverter.Class {
 			continue
 		}
 		classes = append(classes, k.plugin.Class)

@@ -12,6 +12,7 @@ import (
 	"freshet/config"
 	"freshet/emitter"
 	"freshet/emitter/avro"
+	"freshet/emitter/cloudevents"
 	"freshet/emitter/json"
 	"freshet/emitter/plain"
 	"freshet/sinks"
@@ -39,16 +40,19 @@ var jsonConverter = json.Plugin()
 // avroConverter serves keys and values.
 var avroConverter = avro.Plugin()
 
+// cloudEventsConverter serves values of sources.
+var cloudEventsConverter = cloudevents.Plugin()
+
 // simpleHeaderConverter is Kafka Connect's default for headers. It has no settings.
 var simpleHeaderConverter = config.Plugin{
 	Name: "simple", Class: "org.apache.kafka.connect.storage.SimpleHeaderConverter", Kind: "header_converter", Version: CompatibleVersion,
 }
 
-// converterKinds is the list of converters, by class. All of them serve keys and values, and all but Avro headers.
+// converterKinds is the list of converters, by class.
 var converterKinds = listConverters()
 
 func listConverters() []converterKind {
-	kinds := []converterKind{{jsonConverter, newJSON}, {avroConverter, newAvro}}
+	kinds := []converterKind{{jsonConverter, newJSON}, {avroConverter, newAvro}, {cloudEventsConverter, newCloudEvents}}
 	for _, p := range plain.Plugins() {
 		kinds = append(kinds, converterKind{p, func(property string, settings map[string]string) (Converter, []config.Problem) {
 			return newPlain(p.Class, property, settings)
@@ -56,6 +60,11 @@ func listConverters() []converterKind {
 	}
 	slices.SortFunc(kinds, func(x, y converterKind) int { return cmp.Compare(x.plugin.Class, y.plugin.Class) })
 	return kinds
+}
+
+// headers says whether a converter serves headers.
+func (k *converterKind) headers() bool {
+	return k.plugin.Class != avroConverter.Class && k.plugin.Class != cloudEventsConverter.Class
 }
 
 // laterConverters are the beginnings of known classes that are not served yet.
@@ -197,6 +206,28 @@ func newAvro(property string, settings map[string]string) (Converter, []config.P
 		Class:  avro.Class,
 		Format: func() emitter.Format { return format },
 		Side:   func() sinks.Side { return avro.NewSide(o, format) },
+	}, nil
+}
+
+// newCloudEvents makes the converter of values. Its id, source and data are those of change events, which keys and headers are
+// not.
+func newCloudEvents(property string, settings map[string]string) (Converter, []config.Problem) {
+	if property != "value.converter" {
+		return Converter{}, []config.Problem{{
+			Property: property, Message: fmt.Sprintf("Invalid value %s for configuration %s: it converts values alone", cloudevents.Class, property),
+		}}
+	}
+	if problems := settingProblems(property, &cloudEventsConverter.Def, settings); len(problems) > 0 {
+		return Converter{}, problems
+	}
+	o, err := cloudevents.ParseOptions(settings)
+	if err != nil {
+		return Converter{}, []config.Problem{{Property: property, Message: err.Error()}}
+	}
+	return Converter{
+		Class:  cloudevents.Class,
+		Format: func() emitter.Format { return cloudevents.New(o) },
+		Side:   func() sinks.Side { return cloudevents.Side{} },
 	}, nil
 }
 

@@ -72,7 +72,7 @@ func (p *Plugins) List() []config.Plugin {
 	}
 	for _, k := range converterKinds {
 		p := k.plugin
-		if p.Class == avroConverter.Class {
+		if !k.headers() {
 			continue
 		}
 		p.Kind = simpleHeaderConverter.Kind

@@ -26,6 +26,8 @@ var levels = [][]string{
 	{"snapshot", "emitter", "sinks/jdbc", "sinks/file", "emitter/topic/local", "emitter/topic/kafka"},
 	// Databases and formats.
 	{"capture/postgres", "capture/file", "emitter/json", "emitter/plain", "emitter/avro", "internal/kafkaclient"},
+	// A format made of another.
+	{"emitter/cloudevents"},
 	// The worker.
 	{"connect"},
 	// Who decides what runs, and the list of all plug-ins.

@@ -11,7 +11,6 @@ import (
 
 const (
 	needsTransform = "of the transforms only RegexRouter and ExtractNewRecordState are served yet"
-	needsConverter = "CloudEvents is not served yet"
 )
 
 // postgresSkipped are the recorded cases that need what is not served yet, and what that is.
@@ -35,8 +34,6 @@ var postgresSkipped = map[string]string{
 	"smt-partition-routing":        needsTransform,
 	"smt-timezone":                 needsTransform,
 	"smt-timezone-after-field":     needsTransform,
-
-	"cloudevents-json": needsConverter,
 }
 
 // postgresDifferent are the cases whose recording is a defect of the original, and what is right instead. Their expected
