@@ -109,7 +109,7 @@ func TestMistakesOfTheWorker(t *testing.T) {
 		{"port taken", properties{"listeners": "http://" + taken}, []string{taken, "another process has the port", "listeners=http://127.0.0.1:PORT"}},
 		{"reachable from outside", properties{"listeners": "http://0.0.0.0:0"}, []string{"0.0.0.0", "no authentication", "--insecure"}},
 		{"folder in a file", properties{"data.dir": filepath.Join(file, "data")}, []string{file, "data.dir"}},
-		{"broker", properties{"bootstrap.servers": "localhost:9092"}, []string{"bootstrap.servers", "data.dir"}},
+		{"settings of Kafka's clients", properties{"bootstrap.servers": "localhost:9092", "security.protocol": "PLAIN"}, []string{"security.protocol", "PLAIN", "SASL_SSL"}},
 		{"unknown converter", properties{"value.converter": "io.confluent.connect.json.JsonSchemaConverter"}, []string{"value.converter", "JsonSchemaConverter"}},
 		{"not a number", properties{"retention.ms": "a week"}, []string{"retention.ms", "a week"}},
 	} {
