@@ -27,7 +27,11 @@ func TestProbe(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
 
-	require.ErrorContains(t, d.probe(t.Context(), conn.PID(), waitsForClient), "the server's process waits for this client (ClientRead)")
+	waitFor(t, "the process to wait", func() bool { // it has answered a moment ago
+		err = d.probe(t.Context(), conn.PID(), waitsForClient)
+		return err != nil
+	})
+	require.ErrorContains(t, err, "the server's process waits for this client (ClientRead)")
 	require.NoError(t, d.probe(t.Context(), 4_000_000, waitsForClient), "a process that cannot be seen")
 
 	lock := sqlConn{t, f.Connect(t)}
