@@ -66,8 +66,9 @@ func (s *Server) CatchUp(t testing.TB, primary *Server) {
 }
 
 // SyncSlots copies the primary's failover slots to this standby until the named one is there for good. The server refuses
-// one that lies before what the standby still has: then the slot must move. step, if not nil, is called in between and
-// lets the slot's reader confirm what has come.
+// one that lies before what the standby still has, and one that nothing was confirmed to behind the place where its decoding
+// starts: then the slot must move. step, if not nil, is called until that is so, and lets the slot's reader confirm what has
+// come; it does not wait for more.
 func (s *Server) SyncSlots(t testing.TB, primary *Server, slot string, step func()) {
 	t.Helper()
 	s.CatchUp(t, primary)
@@ -77,13 +78,16 @@ func (s *Server) SyncSlots(t testing.TB, primary *Server, slot string, step func
 		}
 		var ok bool
 		err := c.QueryRow(ctx, `select exists (select from pg_replication_slots where slot_name = $1 and synced and not temporary)`, slot).Scan(&ok)
-		if err == nil && !ok {
-			primary.Exec(t, `select pg_log_standby_snapshot()`)
-			if step != nil {
-				step()
-			}
+		if err != nil || ok {
+			return ok, err
 		}
-		return ok, err
+		primary.Exec(t, `select pg_log_standby_snapshot()`)
+		end := primary.Text(t, `select pg_current_wal_flush_lsn()`)
+		confirmed := `select confirmed_flush_lsn >= '` + end + `' from pg_replication_slots where slot_name = '` + slot + `'`
+		for step != nil && ctx.Err() == nil && primary.Text(t, confirmed) != "t" {
+			step()
+		}
+		return false, ctx.Err()
 	})
 }
 
