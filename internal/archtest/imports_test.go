@@ -30,8 +30,10 @@ var levels = [][]string{
 	{"emitter/cloudevents"},
 	// The worker.
 	{"connect"},
+	// Who gets which tasks in a group of workers.
+	{"connect/cluster/assign"},
 	// Who decides what runs, and the list of all plug-ins.
-	{"connect/rest", "connect/standalone", "internal/plugins", "internal/doctor"},
+	{"connect/rest", "connect/standalone", "connect/cluster/group", "internal/plugins", "internal/doctor"},
 	// A whole process.
 	{"internal/worker", "internal/topicsource"},
 	// What a process does with a worker in it.
