@@ -65,13 +65,6 @@ type Env struct {
 	Signals <-chan Signal
 }
 
-// Signal asks a source for something, as the rows of Debezium's signal table do.
-type Signal struct {
-	ID   string
-	Type string // such as execute-snapshot
-	Data string // JSON
-}
-
 // InitialSnapshot is the id under which operators see the initial snapshot.
 const InitialSnapshot = "initial-snapshot"
 

@@ -52,6 +52,9 @@ type keptSnapshots struct {
 	Waiting []capture.Signal      `json:"waiting"` // asked for, and not yet taken by the reader
 }
 
+// executeSnapshot is the type of signals that ask for a snapshot.
+const executeSnapshot = "execute-snapshot"
+
 // maxWaiting bounds the signals that no reader has taken.
 const maxWaiting = 256
 
@@ -265,7 +268,7 @@ func (s *Snapshots) Start(r SnapshotRequest) (capture.SnapshotJob, error) {
 		return capture.SnapshotJob{}, err
 	}
 	job := capture.SnapshotJob{ID: r.ID, Type: r.Type, Tables: r.Tables, Left: r.Tables, State: "queued", Created: time.Now().UTC()}
-	return job, s.put(&job, capture.Signal{ID: r.ID, Type: "execute-snapshot", Data: string(text)})
+	return job, s.put(&job, capture.Signal{ID: r.ID, Type: executeSnapshot, Data: string(text)})
 }
 
 // put keeps a signal and sends it. With a job it is a new one.
@@ -283,6 +286,30 @@ func (s *Snapshots) put(job *capture.SnapshotJob, signal capture.Signal) error {
 			return &Error{409, fmt.Sprintf("Snapshot %s already exists", job.ID)}
 		}
 		s.kept.Jobs = append(s.kept.Jobs, *job)
+		s.kept.Waiting = append(s.kept.Waiting, signal)
+		if err := s.save(); err != nil {
+			return err
+		}
+	}
+	s.signals <- signal // never blocks: there is room
+	return nil
+}
+
+// signal takes a signal that came from outside the stream. A snapshot that it asks for is kept when signal returns.
+func (s *Snapshots) signal(signal capture.Signal) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(); err != nil {
+		return err
+	}
+	waits := slices.ContainsFunc(s.kept.Waiting, func(w capture.Signal) bool { return w.ID == signal.ID })
+	if signal.Type == executeSnapshot && waits {
+		return nil // it came again, after a failure
+	}
+	if len(s.kept.Waiting) >= maxWaiting || len(s.signals) == cap(s.signals) {
+		return &Error{503, "too many requests wait for connector " + s.name + ": see its status"}
+	}
+	if signal.Type == executeSnapshot && signal.ID != "" {
 		s.kept.Waiting = append(s.kept.Waiting, signal)
 		if err := s.save(); err != nil {
 			return err

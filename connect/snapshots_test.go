@@ -86,3 +86,27 @@ func TestInitialSnapshotAmongSnapshots(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, jobs)
 }
+
+// A snapshot that a signal asked for is asked for again by the next attempt until it has begun, and once though the signal
+// comes again.
+func TestSignalOutlivesItsReader(t *testing.T) {
+	keeper := memory{}
+	log := slog.New(slog.DiscardHandler)
+	s := newSnapshots("c", keeper, log)
+	ask := capture.Signal{ID: "1", Type: executeSnapshot, Data: `{"data-collections":["a"]}`}
+	require.NoError(t, s.signal(ask))
+	require.NoError(t, s.signal(ask))
+	for range 2 { // processes
+		from, err := s.opened(&meter{})
+		require.NoError(t, err)
+		require.Equal(t, ask, <-from)
+		require.Empty(t, from)
+		s = newSnapshots("c", keeper, log)
+	}
+	_, err := s.opened(&meter{})
+	require.NoError(t, err)
+	s.report([]capture.SnapshotJob{{ID: "1", State: "running"}})
+	from, err := s.opened(&meter{})
+	require.NoError(t, err)
+	require.Empty(t, from, "it has begun")
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"freshet/capture"
@@ -28,6 +29,7 @@ type sourceTask struct {
 	drain     time.Duration
 	meter     *meter
 	snapshots *Snapshots
+	signals   *signalTopic // nil without one
 	dog       *watchdog
 }
 
@@ -50,6 +52,9 @@ func (t *sourceTask) Run(ctx context.Context) error {
 	if cerr := t.reader.Close(closing); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("close the reader: %w", cerr))
 	}
+	if cerr := t.signals.close(closing); cerr != nil {
+		err = errors.Join(err, fmt.Errorf("close the signal topic: %w", cerr))
+	}
 	return err
 }
 
@@ -65,8 +70,13 @@ func (t *sourceTask) watched(ctx context.Context) error {
 		}
 		stalled <- err
 	}()
+	var taking sync.WaitGroup
+	if t.signals != nil {
+		taking.Go(func() { t.signals.run(ctx) })
+	}
 	err := t.pipeline.Run(ctx)
 	cancel()
+	taking.Wait()
 	if stall := <-stalled; stall != nil {
 		return stall // what the pipeline said while it was stopped is a consequence
 	}
@@ -122,8 +132,11 @@ func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger, m 
 			return nil, finalError{err}
 		}
 		env.Notices = o.Notices.Wanted()
+		if t.signals, err = c.signalTopic(v, topics, log); err != nil {
+			return nil, err
+		}
 		if t.reader, err = c.Plugin.Source.Open(ctx, env, v); err != nil {
-			return nil, withFaults(c.Name, t.faults, err)
+			return nil, withFaults(c.Name, t.faults, errors.Join(err, t.signals.close(ctx)))
 		}
 		opened = true
 		o.Connector, o.Task, o.MarkKey, o.RunID = c.Name, task, markKey, w.runID

@@ -47,6 +47,8 @@ type Worker struct {
 	progress func(connector string, p capture.Progress)
 	keeper   Keeper
 
+	openSignals OpenSignals
+
 	mu        sync.Mutex // guards snapshots
 	snapshots map[string]*Snapshots
 }
@@ -64,6 +66,8 @@ type WorkerOptions struct {
 	Progress func(connector string, p capture.Progress)
 	// Keeper keeps what operators asked for over restarts; nil keeps nothing.
 	Keeper Keeper
+	// OpenSignals opens signal topics that are not in Topics; nil refuses them.
+	OpenSignals OpenSignals
 }
 
 // NewWorker makes a Worker.
@@ -78,7 +82,7 @@ func NewWorker(o WorkerOptions) *Worker {
 	}
 	return &Worker{
 		plugins: o.Plugins, topics: o.Topics, spools: o.Spools, config: o.Config, log: o.Log, runID: uuid(id), progress: o.Progress,
-		keeper: o.Keeper, snapshots: map[string]*Snapshots{},
+		keeper: o.Keeper, openSignals: o.OpenSignals, snapshots: map[string]*Snapshots{},
 	}
 }
 

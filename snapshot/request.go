@@ -37,6 +37,18 @@ const (
 	windowClose   = "snapshot-window-close"
 )
 
+// CheckSignal says why a signal would be ignored, whatever the state of the source.
+func CheckSignal(s capture.Signal) error {
+	switch s.Type {
+	case signalExecute, signalStop, signalLog:
+		_, err := parseRequest(s)
+		return err
+	case signalPause, signalResume, windowOpen, windowClose:
+		return nil
+	}
+	return fmt.Errorf("its type %q is unknown", s.Type)
+}
+
 func parseRequest(s capture.Signal) (request, error) {
 	var r request
 	if err := json.Unmarshal([]byte(s.Data), &r); err != nil {

@@ -5,7 +5,6 @@ package snapshot
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -51,7 +50,7 @@ func readFile(path string, log *slog.Logger, take func(capture.Signal)) error {
 		if len(line) == 0 {
 			continue
 		}
-		s, err := parseSignal(line)
+		s, err := capture.ParseSignal(line)
 		if err != nil {
 			log.Warn("line of the signal file is ignored", "path", path, "line", string(line), "error", err)
 			continue
@@ -59,25 +58,4 @@ func readFile(path string, log *slog.Logger, take func(capture.Signal)) error {
 		take(s)
 	}
 	return nil
-}
-
-// parseSignal reads {"id","type","data"}, where data is an object or the text of one.
-func parseSignal(line []byte) (capture.Signal, error) {
-	var m struct {
-		ID   string          `json:"id"`
-		Type string          `json:"type"`
-		Data json.RawMessage `json:"data"`
-	}
-	if err := json.Unmarshal(line, &m); err != nil {
-		return capture.Signal{}, err
-	}
-	if m.Type == "" {
-		return capture.Signal{}, errors.New("it has no type")
-	}
-	s := capture.Signal{ID: m.ID, Type: m.Type, Data: string(m.Data)}
-	var text string
-	if json.Unmarshal(m.Data, &text) == nil {
-		s.Data = text
-	}
-	return s, nil
 }

@@ -216,11 +216,9 @@ func checkPlaceholder(value string, _ config.Values) string {
 func checkSignalChannels(value string, _ config.Values) string {
 	for _, channel := range config.SplitList(value) {
 		switch strings.ToLower(channel) {
-		case "source", "file", "jmx", "in-process": // of the last two nothing ever comes here
-		case "kafka":
-			return "signals from Kafka are not served yet; use the channel source or file, or POST /connectors/NAME/snapshots"
+		case "source", "kafka", "file", "jmx", "in-process": // of the last two nothing ever comes here
 		default:
-			return fmt.Sprintf("channel %q is none of source, file", channel)
+			return fmt.Sprintf("channel %q is none of source, kafka, file", channel)
 		}
 	}
 	return ""

@@ -51,9 +51,9 @@ func eventKeys() []config.Key {
 		{
 			Name: "signal.enabled.channels", Type: config.List, Default: "source", HasDefault: true, Importance: config.Medium,
 			Display: "Enabled channels names", Width: config.WidthLong,
-			Doc:   "Channels that signals may come by: source (the signal table) and file; over REST they always may.",
+			Doc:   "Channels that signals may come by: source (the signal table), kafka (a topic) and file; over REST they always may.",
 			Check: checkSignalChannels,
-			Warn:  warnOfJMX("signals come by the channels source and file, and by POST /connectors/NAME/snapshots"),
+			Warn:  warnOfJMX("signals come by the channels source, kafka and file, and by POST /connectors/NAME/snapshots"),
 		},
 		{
 			Name: "topic.naming.strategy", Type: config.Class, Default: "io.debezium.schema.SchemaTopicNamingStrategy", HasDefault: true, Importance: config.Medium,

@@ -148,26 +148,23 @@ func unlistedKeys() []config.Key {
 		{
 			Name: "signal.kafka.topic", Type: config.String, Importance: config.Low,
 			Unlisted: true,
-			Doc:      "Topic whose records are signals.",
-			Later:    "signals",
+			Doc:      "Topic whose records are signals, `topic.prefix` with -signal behind it unless given: those of partition 0 whose key is `topic.prefix`.",
 		},
 		{
 			Name: "signal.kafka.bootstrap.servers", Type: config.String, Importance: config.Low,
 			Unlisted: true,
-			Doc:      "Brokers of the signal topic.",
-			Later:    "signals",
+			Doc:      "Brokers of the signal topic; without them it is one of the worker's own topics.",
 		},
 		{
 			Name: "signal.kafka.groupId", Type: config.String, Default: "kafka-signal", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Consumer group of the signal topic.",
-			Later:    "signals",
 		},
 		{
 			Name: "signal.kafka.poll.timeout.ms", Type: config.Int, Default: "0", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
 			Doc:      "Milliseconds that a look at the signal topic may take.",
-			Later:    "signals",
+			Ignored:  "the signal topic is waited for, beside the stream",
 		},
 		{
 			Name: "signal.emit.failure.max.retries", Type: config.Int, Default: "0", HasDefault: true, Importance: config.Low,
@@ -182,9 +179,8 @@ func unlistedKeys() []config.Key {
 		{
 			Name: "signal.consumer.<option>", Type: config.String, Importance: config.Low,
 			Unlisted: true,
-			Doc:      "Options of the consumer of the signal topic.",
+			Doc:      "Options of the consumer of the signal topic, as `consumer.*` of a worker has them.",
 			Pattern:  regexp.MustCompile(`^signal\.consumer\..+$`),
-			Later:    "signals",
 		},
 		{
 			Name: "snapshot.max.threads.multiplier.<schema>.<table>", Type: config.Int, Importance: config.Low,

@@ -77,6 +77,11 @@ var fileKeys = []config.Key{
 	},
 	{Name: "batch.size", Type: config.Int, Default: "2000", HasDefault: true, Importance: config.Low, Doc: "Lines a poll."},
 	{Name: "database.password", Type: config.Password, Importance: config.Low, Doc: "A secret."},
+	{Name: "topic.prefix", Type: config.String, Importance: config.Low, Unlisted: true, Doc: "Key of the connector's signals."},
+	{Name: "signal.enabled.channels", Type: config.List, Importance: config.Low, Unlisted: true, Doc: "Channels of signals."},
+	{Name: "signal.kafka.topic", Type: config.String, Importance: config.Low, Unlisted: true, Doc: "Topic of signals."},
+	{Name: "signal.kafka.groupId", Type: config.String, Default: "kafka-signal", HasDefault: true, Importance: config.Low, Unlisted: true, Doc: "Its group."},
+	{Name: "signal.kafka.bootstrap.servers", Type: config.String, Importance: config.Low, Unlisted: true, Doc: "Its brokers."},
 	{Name: "errors.max.retries", Type: config.Int, Default: "-1", HasDefault: true, Importance: config.Low, Doc: "Attempts."},
 	{Name: "retriable.restart.connector.wait.ms", Type: config.Long, Default: "10000", HasDefault: true, Importance: config.Low, Doc: "Wait."},
 }

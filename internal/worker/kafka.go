@@ -87,6 +87,18 @@ func (k *kafkaTopics) OpenClient(connector string, task int, cfg map[string]stri
 	return kafka.Open(o)
 }
 
+// openSignals opens signal topics in Kafka, also for workers whose topics are local.
+func openSignals(log *slog.Logger) connect.OpenSignals {
+	return func(connector string, cfg map[string]string) (topic.Log, error) {
+		o, err := kafkaclient.SignalOptions(cfg)
+		if err != nil {
+			return nil, err
+		}
+		o.Log = log.With("connector", connector)
+		return kafka.Open(o)
+	}
+}
+
 // marks keeps positions in the local log.
 type marks struct{ log *local.Log }
 

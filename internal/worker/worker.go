@@ -137,7 +137,7 @@ func (w *whole) run(ctx context.Context) error {
 		_, port, _ := net.SplitHostPort(listeners[0].Addr().String()) // an address that was listened on has a port
 		address = net.JoinHostPort(address, port)
 	}
-	runtime := connect.NewWorker(connect.WorkerOptions{Plugins: o.Plugins, Topics: w.topics, Spools: w.local, Config: s.connect, Log: o.Log, Progress: o.Progress, Keeper: db})
+	runtime := connect.NewWorker(connect.WorkerOptions{Plugins: o.Plugins, Topics: w.topics, Spools: w.local, Config: s.connect, Log: o.Log, Progress: o.Progress, Keeper: db, OpenSignals: openSignals(o.Log)})
 	herder := standalone.New(standalone.Options{Worker: runtime, Store: db, WorkerID: address, Log: o.Log})
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(connect.NewMetrics(herder.Reports, s.metrics), collectors.NewGoCollector(),

@@ -3,7 +3,6 @@
 package golden
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 
 	"freshet/config"
 	"freshet/connect"
+	"freshet/emitter/topic"
 	"freshet/internal/testdb"
 	"freshet/test/recorded"
 )
@@ -57,7 +57,7 @@ type run struct {
 	config  map[string]string
 	slot    string
 	runs    bool              // the connector is started and not stopped
-	signals int               // snapshots asked for in the file
+	signals int               // snapshots asked for by the topic
 	names   *strings.Replacer // the run's own names → ${db}, ${slot}
 	out     outcome
 }
@@ -106,11 +106,9 @@ func runCase(t *testing.T, dir string, spec caseFile) outcome {
 	for k, v := range r.config {
 		r.config[k] = own.Replace(v)
 	}
-	if channels := r.config["signal.enabled.channels"]; strings.Contains(channels, "kafka") { // here they come from a file
-		r.config["signal.enabled.channels"] = strings.ReplaceAll(channels, "kafka", "file")
-		r.config["signal.file"] = filepath.Join(t.TempDir(), "signals.json")
+	if r.config["signal.kafka.bootstrap.servers"] != "" { // here the topic is one of the worker's own
 		maps.DeleteFunc(r.config, func(name, _ string) bool {
-			return strings.HasPrefix(name, "signal.kafka.") || strings.HasPrefix(name, "signal.consumer.")
+			return name == "signal.kafka.bootstrap.servers" || strings.HasPrefix(name, "signal.consumer.")
 		})
 	}
 	r.slot = r.config["slot.name"]
@@ -169,22 +167,27 @@ func (r *run) snapshots() {
 		return r.failure(r.name) != "" || !strings.Contains(at, "freshet_snapshots") ||
 			strings.Contains(at, `"paused":true`) && strings.Contains(at, `"after":`)
 	}, r.offsets)
-	waitFor(r.t, "snapshots that were asked for in the file end", settleTimeout, func() bool {
+	waitFor(r.t, "snapshots that were asked for by the topic end", settleTimeout, func() bool {
 		return r.failure(r.name) != "" || strings.Count(r.worker.said.String(), `"incremental snapshot is complete"`) >= r.signals
 	}, r.offsets)
 	r.settle()
 }
 
-// signal sends a signal by the file channel, in place of Kafka's.
+// signal sends a signal by the topic, and waits until it is taken.
 func (r *run) signal(file string) {
 	r.t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.dir, file))
 	require.NoError(r.t, err)
 	r.signals++
-	require.NoError(r.t, os.WriteFile(r.config["signal.file"], append(bytes.ReplaceAll(text, []byte("\n"), nil), '\n'), 0o600))
+	at := topic.Partition{Topic: r.config["signal.kafka.topic"]}
+	durable := make(chan error, 1)
+	r.worker.log.Append(r.t.Context(), topic.Unit{Records: []topic.Record{{
+		Topic: at.Topic, Key: topic.Data{Body: []byte(r.config["topic.prefix"])}, Value: topic.Data{Body: text},
+	}}}, func(err error) { durable <- err })
+	require.NoError(r.t, <-durable)
 	waitFor(r.t, "the signal is taken", settleTimeout, func() bool {
-		left, err := os.ReadFile(r.config["signal.file"])
-		return err == nil && len(left) == 0
+		offsets, err := r.worker.log.(connect.Admin).GroupOffsets(r.t.Context(), r.config["signal.kafka.groupId"])
+		return err == nil && offsets[at] == int64(r.signals)
 	}, r.offsets)
 }
 
