@@ -20,18 +20,22 @@ type Clients interface {
 	OpenClient(connector string, task int, cfg map[string]string) (topic.Log, error)
 }
 
-// withLog makes an Opener of a function that needs the log of the task.
-func (c *Connector) withLog(task int, open func(ctx context.Context, topics topic.Log) (Task, error)) Opener {
+// withLog makes an Opener of a function that needs the log and the settings of the task.
+func (c *Connector) withLog(task int, open func(ctx context.Context, topics topic.Log, v config.Values) (Task, error)) Opener {
 	clients, ok := c.worker.topics.(Clients)
-	if !ok {
-		return func(ctx context.Context) (Task, error) { return open(ctx, c.worker.topics) }
-	}
 	return func(ctx context.Context) (Task, error) {
-		own, err := clients.OpenClient(c.Name, task, c.Config)
+		now, err := c.current(task)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return open(ctx, c.worker.topics, now.values)
+		}
+		own, err := clients.OpenClient(c.Name, task, now.raw)
 		if err != nil {
 			return nil, finalError{err}
 		}
-		t, err := open(ctx, own)
+		t, err := open(ctx, own, now.values)
 		if err != nil {
 			return nil, errors.Join(err, own.Close(ctx))
 		}

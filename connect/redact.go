@@ -17,6 +17,7 @@ const Mask = "****"
 var (
 	userinfo   = regexp.MustCompile(`(://[^:/?#\s@]*:)(\S*)@`)
 	wholeURL   = regexp.MustCompile(`(?s)(://[^:/?#\s@]*:)(.*)@`)
+	reference  = regexp.MustCompile(`^(\$\{[^{}]*\})+$`)
 	port       = regexp.MustCompile(`^[0-9]{1,5}([/?#]|$)`)
 	assignment = regexp.MustCompile(`(?i)\b((?:ssl)?pass(?:word|wd|phrase)|secret)(\s*=\s*|%3D)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s&;,'"]+)`)
 	secretName = regexp.MustCompile(`(?i)passw(or)?d|passphrase|secret|sasl\.jaas\.config|\.api\.?key|credentials$|user\.info$|auth\.token$|keystore\.key$`)
@@ -51,7 +52,7 @@ func Redact(def *config.Def, cfg map[string]string) map[string]string {
 	out := make(map[string]string, len(cfg))
 	for name, value := range cfg {
 		switch {
-		case value == "" || strings.HasPrefix(value, "${") && strings.HasSuffix(value, "}"):
+		case value == "" || reference.MatchString(value):
 			out[name] = value
 		case isSecret(def, name):
 			out[name] = Mask

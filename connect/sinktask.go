@@ -49,9 +49,9 @@ func (t *sinkTask) Progress() int64 { return t.log.durable.Load() }
 
 // sinkOpener makes the Opener of a sink task. Everything is made anew for each attempt: it begins at the offsets that
 // were committed, or that the target keeps.
-func (c *Connector) sinkOpener(task int, v config.Values, log *slog.Logger) Opener {
+func (c *Connector) sinkOpener(task int, log *slog.Logger) Opener {
 	w := c.worker
-	return c.withLog(task, func(ctx context.Context, topics topic.Log) (Task, error) {
+	return c.withLog(task, func(ctx context.Context, topics topic.Log, v config.Values) (Task, error) {
 		s, err := subscription(c.Name, v)
 		if err != nil {
 			return nil, err

@@ -88,13 +88,13 @@ func (t *sourceTask) Progress() int64 { return t.log.durable.Load() }
 
 // sourceOpener makes the Opener of a source task. The formats live as long as the connector, so that their heads stay
 // interned over restarts; everything else is made anew for each attempt.
-func (c *Connector) sourceOpener(task int, v config.Values, log *slog.Logger, m *meter, watching *watch) Opener {
+func (c *Connector) sourceOpener(task int, log *slog.Logger, m *meter, watching *watch) Opener {
 	w := c.worker
 	key, value := c.set.converters.Key.Format(), c.set.converters.Value.Format()
 	header := c.set.converters.headerFormat()
-	markKey := MarkKey(c.Name, c.Plugin.Source.Partition(v))
 	var opened bool // once; from then on there is nothing new to be found by checks
-	return c.withLog(task, func(ctx context.Context, topics topic.Log) (Task, error) {
+	return c.withLog(task, func(ctx context.Context, topics topic.Log, v config.Values) (Task, error) {
+		markKey := MarkKey(c.Name, c.Plugin.Source.Partition(v))
 		t := &sourceTask{connector: c.Name, drain: w.config.DrainTimeout, meter: m}
 		if !opened {
 			t.faults = c.preflight(ctx, v, log)

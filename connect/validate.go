@@ -21,25 +21,32 @@ const NullValue = "\x00null"
 // problems hold no errors.
 type checked struct {
 	plugin     Plugin
-	common     config.Def // of Kafka Connect's own properties
-	raw        map[string]string
+	common     config.Def        // of Kafka Connect's own properties
+	given      map[string]string // with references: what is stored and shown
+	raw        map[string]string // with references resolved
 	values     config.Values
 	converters Converters
 	problems   []config.Problem
 }
 
-// check validates a connector's configuration. The error is that of a class that is missing or unknown.
+// check validates a connector's configuration. The error is that of a provider that cannot resolve a reference, or of a
+// class that is missing or unknown.
 func (w *Worker) check(cfg map[string]string) (*checked, error) {
+	asGiven := cfg
+	cfg, err := w.config.Providers.Resolve(cfg)
+	if err != nil {
+		return nil, &Error{500, err.Error()}
+	}
 	class, ok := cfg["connector.class"]
 	if !ok || class == NullValue {
-		return nil, &Error{400, fmt.Sprintf("Connector config %s contains no connector type", javaMap(cfg))}
+		return nil, &Error{400, fmt.Sprintf("Connector config %s contains no connector type", javaMap(asGiven))}
 	}
 	plugin, err := w.plugins.Find(class)
 	if err != nil {
 		return nil, err
 	}
 	common := w.commonDef(&plugin.Plugin)
-	c := &checked{plugin: plugin, common: common, raw: maps.Clone(cfg)}
+	c := &checked{plugin: plugin, common: common, given: maps.Clone(asGiven), raw: cfg}
 	nulls := c.dropNulls(&common)
 
 	given, problems := common.Parse(c.raw)
@@ -77,8 +84,32 @@ func (w *Worker) check(cfg map[string]string) (*checked, error) {
 	}
 	c.problems = append(c.problems, unknownProblems(&common, values, clients != nil)...)
 	c.problems = mistakesFirst(c.problems)
+	for i := range c.problems {
+		c.problems[i].Message = c.hide(c.problems[i].Property, c.problems[i].Message)
+	}
 	return c, nil
 }
+
+// hide puts references back into a message about a property: what they stand for may be secret.
+func (c *checked) hide(property, message string) string {
+	for name, value := range c.given {
+		resolved := c.raw[name]
+		if value == resolved || resolved == "" || name != property && len(resolved) < shortSecret {
+			continue
+		}
+		message = strings.ReplaceAll(message, resolved, value)
+		if trimmed := strings.TrimSpace(resolved); trimmed != "" {
+			message = strings.ReplaceAll(message, trimmed, value)
+		}
+	}
+	return message
+}
+
+// shortSecret is the length from which the value of another property is looked for in a message: a shorter one is in words.
+const shortSecret = 6
+
+// referred says whether a property has a reference that was resolved.
+func (c *checked) referred(name string) bool { return c.given[name] != c.raw[name] }
 
 // mistakesFirst leaves out what is only not served yet while there are mistakes: they are the same in Kafka Connect.
 func mistakesFirst(problems []config.Problem) []config.Problem {
@@ -97,6 +128,7 @@ func (c *checked) dropNulls(common *config.Def) []config.Problem {
 			continue
 		}
 		delete(c.raw, name)
+		delete(c.given, name)
 		if common.Find(name) == nil && c.plugin.Def.Find(name) == nil {
 			problems = append(problems, config.Problem{Property: name, Message: "Null value can not be supplied as the configuration value."})
 		}
@@ -199,7 +231,7 @@ func (c *checked) refuse() error {
 	if len(errs) == 0 {
 		return nil
 	}
-	shown := Redact(&c.plugin.Def, c.raw)
+	shown := Redact(&c.plugin.Def, c.given)
 	messages := make([]string, len(errs))
 	for i, p := range errs {
 		messages[i] = RedactText(p.Message)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 
 	"freshet/capture"
 	"freshet/config"
+	"freshet/config/provider"
 	"freshet/emitter/topic"
 )
 
@@ -31,6 +33,8 @@ type WorkerConfig struct {
 	DrainTimeout time.Duration
 	// Backoff of the retry loop; the zero value is DefaultBackoff.
 	Backoff Backoff
+	// Providers resolve references in configurations of connectors; nil is none.
+	Providers *provider.Set
 	// StallTimeout is how long nothing may move while there is something to read; 0 is 30 s.
 	StallTimeout time.Duration
 }
@@ -136,7 +140,7 @@ func (w *Worker) Validate(ctx context.Context, class string, cfg map[string]stri
 		return Validation{}, &Error{500, "org.apache.kafka.connect.runtime.rest.errors.BadRequestException: " + err.Error()}
 	}
 	problems := append(c.problems, c.unreachable(ctx, false)...)
-	return Validation{Plugin: c.plugin.Plugin, Common: c.common, Values: c.raw, Problems: problems}, nil
+	return Validation{Plugin: c.plugin.Plugin, Common: c.common, Values: c.given, Problems: problems}, nil
 }
 
 // pluginName is a class without the suffix that it may have.
@@ -161,7 +165,7 @@ func (w *Worker) Unmask(cfg, stored map[string]string) map[string]string {
 type Connector struct {
 	Name   string
 	Plugin Plugin
-	// Config is the configuration as given, secrets in clear.
+	// Config is the configuration as given, references unresolved and other secrets in clear.
 	Config map[string]string
 	// Warnings are problems that refuse nothing.
 	Warnings []config.Problem
@@ -182,7 +186,7 @@ func (w *Worker) NewConnector(name string, cfg map[string]string) (*Connector, e
 	if err := set.refuse(); err != nil {
 		return nil, err
 	}
-	c := &Connector{Name: name, Plugin: set.plugin, Config: set.raw, Topics: &TopicSet{}, worker: w, set: set}
+	c := &Connector{Name: name, Plugin: set.plugin, Config: set.given, Topics: &TopicSet{}, worker: w, set: set}
 	for _, p := range set.problems {
 		if p.Warning {
 			c.Warnings = append(c.Warnings, p)
@@ -197,7 +201,7 @@ func (w *Worker) NewConnector(name string, cfg map[string]string) (*Connector, e
 // split divides the work into tasks. Sinks have tasks.max equal ones, members of one consumer group.
 func (c *Connector) split() error {
 	limit := 1
-	if n, err := strconv.Atoi(strings.TrimSpace(c.Config["tasks.max"])); err == nil {
+	if n, err := strconv.Atoi(strings.TrimSpace(c.set.raw["tasks.max"])); err == nil {
 		limit = n
 	}
 	if c.Plugin.Sink != nil {
@@ -225,9 +229,43 @@ func (c *Connector) TaskConfigs() []map[string]string {
 	out := make([]map[string]string, len(c.tasks))
 	for i, v := range c.tasks {
 		out[i] = Redact(&c.Plugin.Def, v.Raw())
+		for name := range out[i] {
+			if c.set.referred(name) {
+				out[i][name] = c.Config[name]
+			}
+		}
 		out[i]["task.class"] = c.Plugin.taskClass()
 	}
 	return out
+}
+
+// settings are what one attempt of a task is made of.
+type settings struct {
+	values config.Values
+	raw    map[string]string // of the connector, references resolved
+}
+
+// current are the settings of a task now: references are resolved anew for each attempt, so that a password that was
+// changed is the one that is used.
+func (c *Connector) current(task int) (settings, error) {
+	if maps.Equal(c.Config, c.set.raw) {
+		return settings{c.tasks[task], c.set.raw}, nil
+	}
+	set, err := c.worker.check(c.Config)
+	if err == nil {
+		err = set.refuse()
+	}
+	if err != nil {
+		return settings{}, fmt.Errorf("resolve the references in the configuration: %w", err)
+	}
+	again := &Connector{Name: c.Name, Plugin: c.Plugin, Config: c.Config, worker: c.worker, set: set}
+	if err := again.split(); err != nil {
+		return settings{}, err
+	}
+	if task >= len(again.tasks) {
+		return settings{}, fmt.Errorf("the configuration now makes %d task(s): put it again", len(again.tasks))
+	}
+	return settings{again.tasks[task], set.raw}, nil
 }
 
 // NewTask makes the supervisor of a task. It starts nothing.
@@ -236,7 +274,7 @@ func (c *Connector) NewTask(task int) *Supervisor {
 	log := c.worker.log.With("connector", c.Name, "task", task)
 	o := SupervisorOptions{Kind: c.Plugin.Kind, Backoff: c.worker.config.Backoff, MaxRetries: -1, Log: log}
 	if c.Plugin.Sink != nil {
-		o.Open = c.sinkOpener(task, v, log)
+		o.Open = c.sinkOpener(task, log)
 		return NewSupervisor(o)
 	}
 	if v.Has("errors.max.retries") {
@@ -250,7 +288,7 @@ func (c *Connector) NewTask(task int) *Supervisor {
 		prefix: v.Get("topic.prefix"), database: v.Get("database.dbname"), tags: parseTags(v.List("custom.metric.tags")),
 		skipsUnchanged: v.Bool("skip.messages.without.change"),
 	}
-	o.Open = c.sourceOpener(task, v, log, o.meter, o.watch)
+	o.Open = c.sourceOpener(task, log, o.meter, o.watch)
 	return NewSupervisor(o)
 }
 

@@ -39,5 +39,5 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	return cli.Execute(ctx, cli.Env{Args: cli.TakeArgs(os.Args[1:]), In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: version})
+	return cli.Execute(ctx, cli.Env{Args: cli.TakeArgs(os.Args[1:]), Environ: os.Environ(), In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: version})
 }

@@ -278,7 +278,7 @@ func NewLogOn(t testing.TB, fs vfs.FS) (*store.DB, *local.Log) {
 }
 
 // NewWorker makes a worker of a source and a sink; nil is one without hooks.
-func NewWorker(t testing.TB, log *local.Log, source *Source, sink *Sink, logger *slog.Logger) *connect.Worker {
+func NewWorker(t testing.TB, log *local.Log, source *Source, sink *Sink, logger *slog.Logger, cfg ...connect.WorkerConfig) *connect.Worker {
 	t.Helper()
 	if source == nil {
 		source = &Source{}
@@ -289,8 +289,12 @@ func NewWorker(t testing.TB, log *local.Log, source *Source, sink *Sink, logger 
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return connect.NewWorker(connect.WorkerOptions{
+	o := connect.WorkerOptions{
 		Plugins: connect.NewPlugins([]capture.Connector{source}, []sinks.Connector{sink}),
 		Topics:  log, Log: logger,
-	})
+	}
+	if len(cfg) > 0 {
+		o.Config = cfg[0]
+	}
+	return connect.NewWorker(o)
 }

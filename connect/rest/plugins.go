@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"freshet/config"
+	"freshet/config/provider"
 	"freshet/connect"
 )
 
@@ -224,7 +225,7 @@ func (v *valueInfo) describe(k *config.Key) {
 func (v *valueInfo) tell(k *config.Key, shown map[string]string) {
 	text, given := shown[k.Name]
 	switch {
-	case given && !k.Type.Accepts(strings.TrimSpace(text)):
+	case given && !k.Type.Accepts(strings.TrimSpace(text)) && !provider.Refers(text):
 		return
 	case given && k.Type == config.Password:
 		text = "[hidden]"

@@ -14,7 +14,7 @@ var levels = [][]string{
 	// Words; nothing of ours.
 	{"schema", "config", "emitter/topic", "internal/failpoint", "internal/pgserver", "internal/kafkaserver"},
 	// What happened to rows; what is made of words alone.
-	{"change", "internal/topicio", "internal/verify", "internal/history"},
+	{"change", "config/provider", "internal/topicio", "internal/verify", "internal/history"},
 	// Contracts.
 	{
 		"capture", "sinks", "emitter/transform", "internal/store",

@@ -28,6 +28,7 @@ const (
 // Env is what a process gives the command line.
 type Env struct {
 	Args     []string
+	Environ  []string // in the form of os.Environ
 	In       io.Reader
 	Out, Err io.Writer
 	Version  string // "" is what the build information says

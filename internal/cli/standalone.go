@@ -35,7 +35,7 @@ tasks and end with exit code 0.`,
 				}
 			}
 			return asUsage(worker.Run(cmd.Context(), worker.Options{
-				Properties: properties, Connectors: files, Plugins: plugins.All(), Insecure: insecure,
+				Properties: properties, Environ: a.Environ, Connectors: files, Plugins: plugins.All(), Insecure: insecure,
 				Commit: buildOf(a.Version).commit, Log: a.log,
 			}))
 		},

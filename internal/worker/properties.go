@@ -5,11 +5,13 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"freshet/config"
+	"freshet/config/provider"
 	"freshet/connect"
 	"freshet/connect/rest"
 	"freshet/emitter/topic/local"
@@ -52,12 +54,28 @@ var definition = config.Def{Keys: []config.Key{
 	{Name: "plugin.path", Type: config.List, Importance: config.Low, Ignored: noOtherJar},
 	{Name: "plugin.discovery", Type: config.String, Importance: config.Low, Ignored: noOtherJar},
 	{Name: "topic.creation.enable", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low, Doc: "Whether topic.creation.* of connectors creates topics in Kafka; else the brokers do it. Local topics are made when the first record comes."},
-	{Name: "config.providers", Type: config.List, Importance: config.Low, Doc: "Sources of secrets in configurations.", Later: "write the values into the files, which only their owner should be able to read"},
+	{Name: "config.providers", Type: config.List, Importance: config.Low, Doc: "Names of providers, which resolve references such as ${file:/run/secrets/db.properties:password} in these properties, at the start, and in those of connectors, whenever a task starts. References are stored and shown as they are."},
+	{
+		Name: "config.providers.<name>.class", Type: config.Class, Importance: config.Low, Pattern: regexp.MustCompile(`^config\.providers\.[^.]+\.class$`),
+		Doc: "org.apache.kafka.common.config.provider.FileConfigProvider: ${name:FILE:KEY}, a key of a file of Java properties. DirectoryConfigProvider: ${name:FOLDER:FILE}, the whole content of a file. EnvVarConfigProvider: ${name:VARIABLE}.",
+	},
+	{
+		Name: "config.providers.<name>.param.<parameter>", Type: config.String, Importance: config.Low, Pattern: regexp.MustCompile(`^config\.providers\.[^.]+\.param\.`),
+		Doc: "allowed.paths of the first two: the folders that they may read, separated by commas. allowlist.pattern of the third: the variables, as a regular expression.",
+	},
 	{Name: "rest.extension.classes", Type: config.List, Importance: config.Low, Later: "listen on a loopback address, behind a proxy that checks who asks"},
 	{Name: "access.control.allow.origin", Type: config.String, Importance: config.Low, Ignored: "requests of other origins are always refused"},
 	{Name: "access.control.allow.methods", Type: config.String, Importance: config.Low, Ignored: "requests of other origins are always refused"},
 	{Name: "connector.client.config.override.policy", Type: config.String, Default: "All", HasDefault: true, Importance: config.Low, Doc: "Which client settings connectors may override: All, None, or Principal (login only).", Check: oneOf("All", "None", "Principal")},
 }}
+
+func join(problems []config.Problem) error {
+	errs := make([]error, len(problems))
+	for i, p := range problems {
+		errs[i] = p
+	}
+	return errors.Join(errs...)
+}
 
 // Definition declares the worker's properties, for the reference.
 func Definition() config.Def { return definition }
@@ -95,15 +113,24 @@ type settings struct {
 }
 
 // parse decodes worker.properties. Its error names every property that is wrong.
-func parse(properties map[string]string) (settings, error) {
+func parse(properties map[string]string, environ []string) (settings, error) {
+	providers, found := provider.New(properties, environ)
+	if errs := config.Errors(found); len(errs) > 0 {
+		return settings{}, join(errs)
+	}
+	properties, err := providers.Resolve(properties)
+	if err != nil {
+		return settings{}, err
+	}
 	v, problems := definition.Parse(properties)
+	problems = append(problems, found...)
 	s := settings{
 		dataDir:     v.Get("data.dir"),
 		listeners:   v.List("listeners"),
 		hosts:       v.List("rest.allowed.hosts"),
 		metrics:     v.Get("metrics.compat"),
 		offsetsFile: v.Get("offset.storage.file.filename"),
-		connect:     connect.WorkerConfig{Properties: properties, DrainTimeout: v.Millis("task.shutdown.graceful.timeout.ms")},
+		connect:     connect.WorkerConfig{Properties: properties, Providers: providers, DrainTimeout: v.Millis("task.shutdown.graceful.timeout.ms")},
 		log: local.Options{
 			DefaultPartitions: int32(v.Int("num.partitions")),
 			RetentionTime:     unlimited(v.Millis("retention.ms")),

@@ -37,6 +37,8 @@ import (
 type Options struct {
 	// Properties are those of worker.properties.
 	Properties map[string]string
+	// Environ is the environment that config providers may read, in the form of os.Environ.
+	Environ []string
 	// Connectors are the contents of the connector files, in order.
 	Connectors []config.File
 	Plugins    *connect.Plugins
@@ -68,7 +70,7 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 // Run runs a worker until ctx ends, and drains it then. A *StartError says that it did not come so far.
 func Run(ctx context.Context, o Options) error {
-	s, err := parse(o.Properties)
+	s, err := parse(o.Properties, o.Environ)
 	if err != nil {
 		return &StartError{err}
 	}

@@ -79,7 +79,7 @@ func TestParse(t *testing.T) {
 		{"no listener", map[string]string{"listeners": ""}, "listeners is empty", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := parse(c.properties)
+			s, err := parse(c.properties, nil)
 			if c.want != "" {
 				require.ErrorContains(t, err, c.want)
 				return

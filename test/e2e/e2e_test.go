@@ -41,5 +41,5 @@ func program() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	return cli.Execute(ctx, cli.Env{Args: cli.TakeArgs(os.Args[1:]), In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: "v0.0.0-test"})
+	return cli.Execute(ctx, cli.Env{Args: cli.TakeArgs(os.Args[1:]), Environ: os.Environ(), In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: "v0.0.0-test"})
 }
