@@ -95,7 +95,7 @@ func memberPrefix(i int, name string) []byte {
 	if i == 0 {
 		prefix[0] = '{'
 	}
-	return append(appendString(prefix, []byte(name)), ':')
+	return append(AppendString(prefix, []byte(name)), ':')
 }
 
 // literal is the JSON of a default, fallback or placeholder.
@@ -128,7 +128,7 @@ func (n *node) append(dst []byte, b *change.Batch, v change.Value) ([]byte, erro
 	case codeInt8, codeInt16, codeInt32, codeInt64, codeDate, codeTimestamp:
 		return strconv.AppendInt(dst, v.Int(), 10), nil
 	case codeText:
-		return appendString(dst, b.Bytes(v)), nil
+		return AppendString(dst, b.Bytes(v)), nil
 	case codeFloat32:
 		return appendFloat(dst, v.Float(), 32), nil
 	case codeFloat64:
@@ -208,7 +208,7 @@ func (n *node) appendObject(dst []byte, b *change.Batch, values []change.Value) 
 		}
 		switch values[i].Kind() {
 		case change.Text:
-			dst = appendString(dst, b.Bytes(values[i]))
+			dst = AppendString(dst, b.Bytes(values[i]))
 		case change.Null: // Java's text of null
 			dst = append(dst, `"null"`...)
 		default:
@@ -272,7 +272,7 @@ func appendFree(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
 	case change.Float:
 		return appendFloat(dst, v.Float(), 64), nil
 	case change.Text:
-		return appendString(dst, b.Bytes(v)), nil
+		return AppendString(dst, b.Bytes(v)), nil
 	case change.Bytes:
 		return appendBase64(dst, b.Bytes(v)), nil
 	case change.Array:

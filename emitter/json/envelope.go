@@ -176,7 +176,7 @@ func (c *envelopeCompiler) source(e *emitter.Envelope) error {
 			return inField(f.Name, err)
 		}
 		if text, ok := constants[f.From]; ok {
-			c.text = appendString(c.text, []byte(text))
+			c.text = AppendString(c.text, []byte(text))
 			continue
 		}
 		if clock, ok := clocks[f.From]; ok {
@@ -205,7 +205,7 @@ func (c *envelopeCompiler) snapshot(n node) {
 		c.out.snapshot[change.NoSnapshot] = []byte(`"false"`)
 	}
 	for s := change.SnapshotFirst; s <= change.SnapshotIncremental; s++ {
-		c.out.snapshot[s] = appendString(nil, []byte(s.String()))
+		c.out.snapshot[s] = AppendString(nil, []byte(s.String()))
 	}
 	c.vary(piece{part: partSnapshot})
 }

@@ -53,7 +53,7 @@ func compilePlan(t *schema.Type, o Options, keepNull bool) *plan {
 		envelope := isEnvelope(t)
 		for i, f := range t.Fields {
 			keep := keepNull || envelope && (f.Name == "before" || f.Name == "after")
-			label := append(appendString(nil, []byte(f.Name)), ':')
+			label := append(AppendString(nil, []byte(f.Name)), ':')
 			pl.fields[i] = fieldPlan{label, f.Name, compilePlan(f.Type, o, keep)}
 			pl.index[f.Name] = i
 		}

@@ -27,13 +27,13 @@ func appendSchemaOpen(dst []byte, t *schema.Type, o Options) ([]byte, error) {
 	}
 	dst = strconv.AppendBool(append(dst, `,"optional":`...), t.Optional)
 	if t.Name != "" {
-		dst = appendString(append(dst, `,"name":`...), []byte(t.Name))
+		dst = AppendString(append(dst, `,"name":`...), []byte(t.Name))
 	}
 	if t.Version != 0 {
 		dst = strconv.AppendInt(append(dst, `,"version":`...), int64(t.Version), 10)
 	}
 	if t.Doc != "" {
-		dst = appendString(append(dst, `,"doc":`...), []byte(t.Doc))
+		dst = AppendString(append(dst, `,"doc":`...), []byte(t.Doc))
 	}
 	if len(t.Params) > 0 {
 		dst = append(dst, `,"parameters":{`...)
@@ -41,8 +41,8 @@ func appendSchemaOpen(dst []byte, t *schema.Type, o Options) ([]byte, error) {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = append(appendString(dst, []byte(p.Name)), ':')
-			dst = appendString(dst, []byte(p.Value))
+			dst = append(AppendString(dst, []byte(p.Name)), ':')
+			dst = AppendString(dst, []byte(p.Value))
 		}
 		dst = append(dst, '}')
 	}
@@ -80,7 +80,7 @@ func appendParts(dst []byte, t *schema.Type, o Options) ([]byte, error) {
 			if dst, err = appendSchemaOpen(dst, f.Type, o); err != nil {
 				return dst, inField(f.Name, err)
 			}
-			dst = append(appendString(append(dst, `,"field":`...), []byte(f.Name)), '}')
+			dst = append(AppendString(append(dst, `,"field":`...), []byte(f.Name)), '}')
 		}
 		dst = append(dst, ']')
 	}

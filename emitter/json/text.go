@@ -42,10 +42,10 @@ const upperHex = "0123456789ABCDEF"
 // shortEscapes are the letters of the two-character escapes; 0 where there is none.
 var shortEscapes = [256]byte{'"': '"', '\\': '\\', '\b': 'b', '\f': 'f', '\n': 'n', '\r': 'r', '\t': 't'}
 
-// appendString appends a JSON string as Jackson writes it: only what must be escaped is, with upper-case digits, and
+// AppendString appends a JSON string as Jackson writes it: only what must be escaped is, with upper-case digits, and
 // characters above U+FFFF as two escapes. Malformed UTF-8 becomes U+FFFD, one for each sequence that Java's decoder
 // would take for one.
-func appendString(dst, p []byte) []byte {
+func AppendString(dst, p []byte) []byte {
 	dst = append(dst, '"')
 	for {
 		n := plain(p)

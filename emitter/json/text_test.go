@@ -37,10 +37,10 @@ func TestAppendString(t *testing.T) {
 		{"broken before ASCII", "\xE4a", "\"\uFFFDa\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			require.Equal(t, c.want, string(appendString(nil, []byte(c.in))))
+			require.Equal(t, c.want, string(AppendString(nil, []byte(c.in))))
 			for pad := range 17 { // every place in a word of eight bytes
 				p := strings.Repeat("x", pad)
-				require.Equal(t, `"`+p+c.want[1:len(c.want)-1]+p+`"`, string(appendString(nil, []byte(p+c.in+p))))
+				require.Equal(t, `"`+p+c.want[1:len(c.want)-1]+p+`"`, string(AppendString(nil, []byte(p+c.in+p))))
 			}
 		})
 	}

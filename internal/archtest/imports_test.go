@@ -30,8 +30,8 @@ var levels = [][]string{
 	{"emitter/cloudevents"},
 	// The worker.
 	{"connect"},
-	// Who gets which tasks in a group of workers.
-	{"connect/cluster/assign"},
+	// What a group of workers shares: who gets which tasks, and topics.
+	{"connect/cluster/assign", "connect/cluster/backing"},
 	// Who decides what runs, and the list of all plug-ins.
 	{"connect/rest", "connect/standalone", "connect/cluster/group", "internal/plugins", "internal/doctor"},
 	// A whole process.
@@ -57,7 +57,7 @@ var drivers = map[string][]string{
 	"github.com/jackc/pglogrepl":                 {"capture/postgres", "internal/replicate"},
 	"github.com/cockroachdb/pebble/v2":           {"internal/store"},
 	"github.com/fergusstrange/embedded-postgres": {"internal/pgserver"},
-	"github.com/twmb/franz-go":                   {"emitter/topic/kafka", "internal/kafkaclient", "schema/registry", "test/peer"},
+	"github.com/twmb/franz-go":                   {"emitter/topic/kafka", "internal/kafkaclient", "connect/cluster/backing", "schema/registry", "test/peer"},
 	"github.com/twmb/franz-go/pkg/kfake":         testOnly,
 	"github.com/spf13/cobra":                     {"internal/cli"},
 	"github.com/prometheus/client_golang":        {"connect", "connect/rest", "internal/worker"},

@@ -42,7 +42,7 @@ func (l *Log) GroupOffsets(ctx context.Context, group string) (map[topic.Partiti
 		return out, nil
 	}
 	if err != nil {
-		return nil, explain("read the offsets of group", group, err)
+		return nil, Explain("read the offsets of group", group, err)
 	}
 	offsets.Each(func(o kadm.OffsetResponse) {
 		if o.Err == nil && o.At >= 0 {
@@ -60,7 +60,7 @@ func (l *Log) SetGroupOffset(ctx context.Context, group string, p topic.Partitio
 	}
 	groups, err := l.admin.DescribeGroups(ctx, group)
 	if err != nil {
-		return explain("look at group", group, err)
+		return Explain("look at group", group, err)
 	}
 	if n := len(groups[group].Members); n > 0 {
 		return fmt.Errorf("set the offset of group %q: it has %d running members; stop them first", group, n)
@@ -73,14 +73,14 @@ func (l *Log) SetGroupOffset(ctx context.Context, group string, p topic.Partitio
 			err = responses.Error()
 		}
 		if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-			return explain("forget an offset of group", group, err)
+			return Explain("forget an offset of group", group, err)
 		}
 		return nil
 	}
 	offsets := kadm.Offsets{}
 	offsets.AddOffset(p.Topic, p.Partition, offset, -1)
 	if err := l.admin.CommitAllOffsets(ctx, group, offsets); err != nil {
-		return explain("set the offset of group", group, err)
+		return Explain("set the offset of group", group, err)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func (l *Log) Connect(ctx context.Context, waiting func(reason string)) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		err = explain("connect to Kafka at", strings.Join(l.o.Brokers, ","), err)
+		err = Explain("connect to Kafka at", strings.Join(l.o.Brokers, ","), err)
 		var own *Error
 		if errors.As(err, &own) && own.Final {
 			return err

@@ -80,7 +80,7 @@ func (c *cursor) loadEnds(ctx context.Context) error {
 	}
 	ends, err := c.log.admin.ListEndOffsets(ctx, slices.Collect(maps.Keys(found))...)
 	if err != nil {
-		return explain("list the end of topics", "", err)
+		return Explain("list the end of topics", "", err)
 	}
 	for name, partitions := range ends {
 		for n, o := range partitions {
@@ -125,7 +125,7 @@ func (c *cursor) begin(ctx context.Context) (*kgo.Client, error) {
 	if c.sub.FromEnd {
 		reset = kgo.NewOffset().AtEnd()
 	}
-	o := []kgo.Opt{kgo.WithLogger(newLogger(c.log.o.Log)), kgo.DisableClientMetrics(), kgo.MetadataMaxAge(c.log.o.RefreshInterval), kgo.MetadataMinAge(min(c.log.o.RefreshInterval, 250*time.Millisecond))}
+	o := []kgo.Opt{Logger(c.log.o.Log), kgo.DisableClientMetrics(), kgo.MetadataMaxAge(c.log.o.RefreshInterval), kgo.MetadataMinAge(min(c.log.o.RefreshInterval, 250*time.Millisecond))}
 	o = append(o, c.log.o.Consumer...)
 	o = append(o, kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(reset))
 	if c.sub.Group != "" {
@@ -313,7 +313,7 @@ func (c *cursor) problem(ctx context.Context, fetches kgo.Fetches) error {
 				"offset", loss.ConsumedTo, "to", loss.ResetTo)
 		case kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err):
 		case first == nil:
-			first = explain("read topic", name, err)
+			first = Explain("read topic", name, err)
 		}
 	})
 	return first
@@ -382,7 +382,7 @@ func (c *cursor) Commit(ctx context.Context) error {
 	c.mu.Unlock()
 	if c.sub.Group != "" {
 		if err := c.commit(ctx, client); err != nil {
-			return explain("commit the offsets of group", c.sub.Group, err)
+			return Explain("commit the offsets of group", c.sub.Group, err)
 		}
 	}
 	clear(c.polled)

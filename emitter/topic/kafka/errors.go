@@ -62,8 +62,8 @@ var refusals = []struct {
 	{kerr.InvalidConfig, "look at the topic.creation.* properties"},
 }
 
-// explain makes an error of what a request failed with.
-func explain(op, subject string, err error) error {
+// Explain makes an error of what a request failed with.
+func Explain(op, subject string, err error) error {
 	var own *Error
 	if errors.As(err, &own) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -101,7 +101,7 @@ func (l *Log) sendError(r *kgo.Record, err error) error {
 	if errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) {
 		l.topics.put(r.Topic, nil) // it was deleted: the next attempt creates it
 	}
-	return explain("append to topic", r.Topic, err)
+	return Explain("append to topic", r.Topic, err)
 }
 
 // tooLarge is the error of a record that does not fit, with the setting that stands in the way.

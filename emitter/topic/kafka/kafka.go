@@ -123,7 +123,7 @@ func Open(o Options) (*Log, error) {
 		refused: map[string]error{}, failed: map[string]error{}, cursors: map[*cursor]struct{}{}, closed: make(chan struct{}), identity: o.Identity,
 	}
 	l.units.New = func() any { return newUnit() }
-	common := []kgo.Opt{kgo.WithLogger(newLogger(o.Log)), kgo.DisableClientMetrics()}
+	common := []kgo.Opt{Logger(o.Log), kgo.DisableClientMetrics()}
 	admin, err := kgo.NewClient(slices.Concat(common, o.Admin)...)
 	if err != nil {
 		return nil, fmt.Errorf("set up the admin client of Kafka: %w", err)
@@ -198,11 +198,11 @@ func (l *Log) List(ctx context.Context) ([]topic.Info, error) {
 	names := slices.Sorted(maps.Keys(counts))
 	starts, err := l.admin.ListStartOffsets(ctx, names...)
 	if err != nil {
-		return nil, explain("list the offsets of topics", "", err)
+		return nil, Explain("list the offsets of topics", "", err)
 	}
 	ends, err := l.admin.ListEndOffsets(ctx, names...)
 	if err != nil {
-		return nil, explain("list the offsets of topics", "", err)
+		return nil, Explain("list the offsets of topics", "", err)
 	}
 	out := make([]topic.Info, 0, len(names))
 	for _, name := range names {

@@ -22,6 +22,9 @@ type logger struct {
 
 var _ kgo.Logger = (*logger)(nil)
 
+// Logger passes the warnings of a client on to log, each once in a while.
+func Logger(log *slog.Logger) kgo.Opt { return kgo.WithLogger(newLogger(log)) }
+
 func newLogger(log *slog.Logger) *logger { return &logger{log: log, told: map[string]time.Time{}} }
 
 // Level is what the client need not format.

@@ -92,7 +92,7 @@ func (l *Log) topicFor(ctx context.Context, name string) (*known, error) {
 		partitions, err = l.make(ctx, name)
 	}
 	if err != nil {
-		return nil, explain("use topic", name, err)
+		return nil, Explain("use topic", name, err)
 	}
 	k := &known{partitions: partitions, maxBytes: l.maxMessageBytes(ctx, name)}
 	l.topics.put(name, k)
@@ -135,7 +135,7 @@ func (l *Log) partitions(ctx context.Context, names []string) (map[string]int, e
 	}
 	resp, err := req.RequestWith(ctx, l.asker)
 	if err != nil {
-		return nil, explain("list the topics", "", err)
+		return nil, Explain("list the topics", "", err)
 	}
 	out := make(map[string]int, len(resp.Topics))
 	for i := range resp.Topics {
@@ -146,7 +146,7 @@ func (l *Log) partitions(ctx context.Context, names []string) (map[string]int, e
 		case err == nil:
 			out[*t.Topic] = len(t.Partitions)
 		case errors.Is(err, kerr.TopicAuthorizationFailed) && len(names) > 0:
-			return nil, explain("read topic", *t.Topic, err)
+			return nil, Explain("read topic", *t.Topic, err)
 		}
 	}
 	return out, nil
@@ -204,7 +204,7 @@ func (l *Log) create(ctx context.Context, name string, c Creation) error {
 	}
 	_, err := l.admin.CreateTopic(ctx, c.Partitions, c.Replication, configs, name)
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return explain("create topic", name, err)
+		return Explain("create topic", name, err)
 	}
 	return nil
 }
@@ -277,7 +277,7 @@ func (l *Log) DeleteTopic(ctx context.Context, name string) error {
 		return err
 	}
 	if _, err := l.admin.DeleteTopic(ctx, name); err != nil {
-		return explain("delete topic", name, err)
+		return Explain("delete topic", name, err)
 	}
 	l.topics.put(name, nil)
 	l.producer.PurgeTopicsFromProducing(name)
