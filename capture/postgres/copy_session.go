@@ -4,7 +4,11 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
+	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,11 +72,24 @@ func (s *copySession) reopen(ctx context.Context, attempt int, cause error) (int
 	}
 }
 
-// connectionLost says whether an error is of the connection, or of a server that ends it, and not of what was asked.
+// connectionLost says whether an error is known to be of the connection, or of a server that ends it, and not of what was asked.
 func connectionLost(err error) bool {
-	state := sqlState(err)
-	return state == "" || strings.HasPrefix(state, "57P") || strings.HasPrefix(state, "08")
+	if state := sqlState(err); state != "" {
+		return strings.HasPrefix(state, "08") || slices.Contains(endedStates, state)
+	}
+	var refused *tls.CertificateVerificationError
+	if errors.As(err, &refused) {
+		return false // by us, and the next time too
+	}
+	var network net.Error // also a limit of time that was reached
+	var silent *silentError
+	var unmade *pgconn.ConnectError
+	return errors.As(err, &network) || errors.As(err, &silent) || errors.As(err, &unmade) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err) // the last: it was closed before
 }
+
+// endedStates are the SQLSTATEs of a server that ends a session, or takes none now: shutdown, crash, start, idle sessions.
+var endedStates = []string{"57P01", "57P02", "57P03", "57P05", "25P03"}
 
 // lost says whether another connection may go on in place of this one. The locks of snapshot.locking.mode went with it.
 func (s *copySession) lost(ctx context.Context) bool {
