@@ -203,6 +203,15 @@ func (e *InvariantError) Error() string {
 // Retriable is false: it is a bug, and must be seen.
 func (*InvariantError) Retriable() bool { return false }
 
+// Failing is a Reader that may find out that it cannot go on while nobody calls Next: a snapshot is read before it, or the
+// log of topics has no room. Whoever waits meanwhile stops waiting.
+type Failing interface {
+	// Failed is closed once it cannot go on, and nil where that never happens; Failure then says why. They may be called by any
+	// goroutine.
+	Failed() <-chan struct{}
+	Failure() error
+}
+
 // Beater is a Reader that runs heartbeat.action.query.
 type Beater interface {
 	// Beat runs the query on a connection of its own. It may be called while Next is. An error ends the task.

@@ -120,10 +120,17 @@ func (p *Pipeline) cancelAfterDrain(drain context.Context, cancel context.Cancel
 
 // read fills frames until ctx ends or the reader is at its end.
 func (p *Pipeline) read(ctx context.Context, ring chan *frame, out chan<- *frame) error {
+	var failed <-chan struct{}
+	failing, ok := p.reader.(capture.Failing)
+	if ok {
+		failed = failing.Failed()
+	}
 	for seq := uint64(1); ; seq++ {
 		var f *frame
 		select {
 		case f = <-ring:
+		case <-failed: // with a log that has no room, Next may be far away
+			return failing.Failure()
 		case <-ctx.Done():
 			return nil
 		}
@@ -144,29 +151,37 @@ func (p *Pipeline) read(ctx context.Context, ring chan *frame, out chan<- *frame
 		large := f.size > largeBatch
 		out <- f // never blocks: out has room for every frame
 		if large {
-			if !rest(ctx, ring) {
-				return nil
+			switch err := rest(ctx, ring, failed); {
+			case errors.Is(err, errFailed):
+				return failing.Failure()
+			case err != nil:
+				return nil //nolint:nilerr // asked to stop
 			}
 		}
 	}
 }
 
-// rest waits until all that was read is durable. It is false where ctx has ended before.
-func rest(ctx context.Context, ring chan *frame) bool {
+// errFailed says that the Reader has failed meanwhile.
+var errFailed = errors.New("the reader has failed")
+
+// rest waits until all that was read is durable. It returns errFailed once failed is closed, and ctx's error where that ends.
+func rest(ctx context.Context, ring chan *frame, failed <-chan struct{}) error {
 	frames := make([]*frame, 0, cap(ring))
 	for range cap(ring) {
 		select {
 		case f := <-ring:
 			frames = append(frames, f)
+		case <-failed:
+			return errFailed
 		case <-ctx.Done():
-			return false
+			return ctx.Err()
 		}
 	}
 	for _, f := range frames {
 		ring <- f
 	}
 	debug.FreeOSMemory() // what a large batch has left goes before the next one comes
-	return true
+	return nil
 }
 
 // encode makes units of batches and appends them, in order. Between batches it writes the heartbeats of an idle source.

@@ -159,6 +159,40 @@ func TestPipelineDrainsForALimitedTime(t *testing.T) {
 	})
 }
 
+// failingReader finds out while nobody calls Next that it cannot go on.
+type failingReader struct {
+	scriptReader
+	failed chan struct{}
+	err    error
+}
+
+func (r *failingReader) Failed() <-chan struct{} { return r.failed }
+func (r *failingReader) Failure() error          { return r.err }
+
+// A log that has no room does not hide that the reader has failed, neither behind many batches nor behind one large.
+func TestPipelineEndsWithAReaderThatFailsMeanwhile(t *testing.T) {
+	for name, size := range map[string]int{"the ring is empty": 1, "a large batch": 1 << 19} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gone := errors.New("changes are gone")
+				r := &failingReader{scriptReader{table: oneColumnTable(), batches: 100, size: size}, make(chan struct{}), gone}
+				l := newFakeLog()
+				l.release = make(chan struct{})
+				ended := make(chan error, 1)
+				go func() { ended <- emitter.NewPipeline(r, l, plainOptions()).Run(t.Context()) }()
+				synctest.Wait()
+				require.NotEmpty(t, l.appended())
+				require.Empty(t, ended)
+				close(r.failed)
+				close(l.release)
+				require.ErrorIs(t, <-ended, gone)
+				require.Len(t, r.positions(), len(l.appended()), "what was read is durable")
+				require.NoError(t, l.Close(t.Context()))
+			})
+		})
+	}
+}
+
 // Notices lie in the unit of their batch, before the record they belong before, and become durable with its position. A
 // batch of nothing else moves no position.
 func TestPipelineKeepsNoticesInTheirPlaces(t *testing.T) {

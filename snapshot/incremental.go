@@ -385,6 +385,22 @@ func (r *onDemand) Beat(ctx context.Context) error {
 	return nil
 }
 
+// Failed is the stream's.
+func (r *onDemand) Failed() <-chan struct{} {
+	if s, ok := r.stream.(capture.Failing); ok {
+		return s.Failed()
+	}
+	return nil
+}
+
+// Failure is the stream's, and called after Failed is closed only.
+func (r *onDemand) Failure() error {
+	if s, ok := r.stream.(capture.Failing); ok {
+		return s.Failure()
+	}
+	return nil
+}
+
 // Observe is the stream's.
 func (r *onDemand) Observe() capture.Observation {
 	if s, ok := r.stream.(capture.Observer); ok {

@@ -28,15 +28,8 @@ func Initial(q Querier, stream capture.Reader, o Options) capture.Reader {
 		stream = Idle()
 	}
 	i := &initial{run: newRun(q, o), q: q, stream: stream, streamDelay: o.StreamDelay}
-	i.behind, _ = stream.(Failing)
+	i.behind, _ = stream.(capture.Failing)
 	return i
-}
-
-// Failing is a stream that may find out before it is read that it cannot go on, so that no snapshot is read in vain.
-type Failing interface {
-	// Failed is closed once it cannot; Failure then says why. It may be called by any goroutine.
-	Failed() <-chan struct{}
-	Failure() error
 }
 
 // initial is the Reader of Initial. The fields of the first group belong to the goroutine that calls Next.
@@ -51,7 +44,7 @@ type initial struct {
 	run         *run
 	q           Querier
 	stream      capture.Reader
-	behind      Failing // the stream, where it is one; else nil
+	behind      capture.Failing // the stream, where it is one; else nil. No snapshot is read in vain
 	streamDelay time.Duration
 
 	cancel context.CancelFunc // of run; set with started
@@ -70,6 +63,7 @@ var (
 	_ capture.Beater = (*initial)(nil)
 
 	_ capture.Observer = (*initial)(nil)
+	_ capture.Failing  = (*initial)(nil)
 )
 
 // Next yields the snapshot, then the stream.
@@ -86,14 +80,11 @@ func (i *initial) Next(ctx context.Context, b *change.Batch) error {
 // nextOfSnapshot hands out the batch before the one that was read last.
 func (i *initial) nextOfSnapshot(ctx context.Context, b *change.Batch) error {
 	i.start(ctx)
-	var failed <-chan struct{}
-	if i.behind != nil {
-		failed = i.behind.Failed()
-	}
+	failed := i.Failed()
 	for {
 		select {
 		case <-failed:
-			return i.behind.Failure()
+			return i.Failure()
 		case next, ok := <-i.run.full:
 			held := i.held
 			switch {
@@ -254,6 +245,17 @@ func (i *initial) Lag() (unread, undurable int64) {
 	}
 	return -1, -1
 }
+
+// Failed is the stream's.
+func (i *initial) Failed() <-chan struct{} {
+	if i.behind == nil {
+		return nil
+	}
+	return i.behind.Failed()
+}
+
+// Failure is the stream's.
+func (i *initial) Failure() error { return i.behind.Failure() }
 
 // Observe is the stream's once the snapshot is over. Until then the snapshot explains that the stream stands.
 func (i *initial) Observe() capture.Observation {

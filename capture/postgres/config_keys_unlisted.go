@@ -197,8 +197,9 @@ func unlistedKeys() []config.Key {
 		{
 			Name: "slot.guard.interval.ms", Type: config.Long, Default: "5000", HasDefault: true, Importance: config.Low,
 			Unlisted: true,
-			Doc:      "Milliseconds between two looks at the slot, 0 never looks. Debezium does not have it.",
-			Check:    nonNegative,
+			Doc: "Milliseconds between two looks at the slot, 0 never looks. Without it a server that wants to end " +
+				"the stream of a connector whose log of topics has no room waits for it. Debezium does not have it.",
+			Check: nonNegative,
 		},
 		{
 			Name: "slot.message.interval.ms", Type: config.Long, Default: "0", HasDefault: true, Importance: config.Low,

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,6 +57,10 @@ type guard struct {
 	mu    sync.Mutex // guards what follows
 	state *capture.SlotState
 	sent  lsn // the walsender has worked through the log up to here; 0 is unknown
+	// ending says why the server cannot go on before the replication connection ends, "" where nothing waits for that; since is
+	// when that was seen first.
+	ending string
+	since  time.Time
 }
 
 func newGuard(r *Reader) *guard {
@@ -94,7 +99,11 @@ func (g *guard) run(ctx context.Context) {
 			return
 		case err != nil:
 			g.cannotLook(err)
+			if strings.HasPrefix(sqlState(err), "57P") {
+				g.ends("the server shuts down")
+			}
 		default:
+			g.ends(seen.ending())
 			g.blind = false
 			if err := g.judge(seen); err != nil {
 				g.fail(err)
@@ -114,6 +123,47 @@ func (g *guard) fail(err error) {
 		g.err = err
 		close(g.failed)
 	})
+}
+
+// The server waits for the end of a walsender, in the middle of a checkpoint too, and that waits for its client: to send its
+// last words where it was told to end, or what is left where the server shuts down. As the client may have no room for them, it
+// has to let go: nothing is lost by it that was not lost before, as nothing was confirmed.
+
+// goodbyePatience is how long a server that shuts down waits for a client that is slow.
+const goodbyePatience = 10 * time.Second
+
+// ends notes why the server waits for the end of the replication connection, "" for nothing.
+func (g *guard) ends(why string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ending = why; why == "" {
+		g.since = time.Time{}
+	} else if g.since.IsZero() {
+		g.since = time.Now()
+	}
+}
+
+// ended is an error once the replication connection has to be given up. unread says that nobody reads it.
+func (g *guard) ended(unread bool) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.ending == "", g.ending != lastWords && time.Since(g.since) < goodbyePatience, g.ending == lastWords && !unread:
+		return nil
+	}
+	return fmt.Errorf("the connection is given up: %s, and waits for it, and what was read cannot be written yet", g.ending)
+}
+
+// lastWords is a walsender that was told to end.
+const lastWords = "the server ends its process"
+
+// ending says why the server waits for the end of the replication connection. A walsender at work waits for room in its socket
+// as WalSenderWriteData; as ClientWrite only with the error that it ends with.
+func (s *sighting) ending() string {
+	if s.event == "ClientWrite" {
+		return lastWords
+	}
+	return ""
 }
 
 // write writes a logical message when one is due. The decoder leaves it out, and the position moves behind it.
@@ -153,6 +203,7 @@ type sighting struct {
 	max     int64      // max_slot_wal_keep_size in bytes, -1 for none
 	sent    lsn
 	end     lsn
+	event   string // what the walsender waits for
 	cluster cluster
 	at      time.Time
 }
@@ -186,8 +237,10 @@ func (g *guard) look(ctx context.Context) (seen sighting, err error) {
 func (s *sighting) details(ctx context.Context, conn *pgconn.PgConn, slot string) error {
 	rows, err := query(ctx, conn, `
 SELECT to_jsonb(s) ->> 'invalidation_reason', to_jsonb(s) ->> 'conflicting', to_jsonb(s) ->> 'safe_wal_size',
-  (SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size'), r.sent_lsn
-FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid WHERE s.slot_name = $1`, slot)
+  (SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size'), r.sent_lsn, a.wait_event
+FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
+  LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
+WHERE s.slot_name = $1`, slot)
 	if err != nil {
 		return wrapError("look at", "slot "+strconv.Quote(slot), err)
 	}
@@ -208,6 +261,7 @@ FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_
 	if megabytes, err := strconv.ParseInt(string(r[3]), 10, 64); err == nil && megabytes >= 0 {
 		s.max = megabytes << 20
 	}
+	s.event = string(r[5])
 	s.sent, err = parseLSN(r[4])
 	return err
 }

@@ -83,8 +83,8 @@ func TestSlotInvalidatedWhileStreamingFailsWithin30s(t *testing.T) {
 	f.Exec(t, `insert into a values (1)`)
 	s.read(1)
 	s.untilCommit()
-	waitFor(t, "a warning", func() bool { // nothing is committed meanwhile, and next to nothing is sent: nobody reads here
-		f.Exec(t, `select pg_logical_emit_message(false, 'x', 'x')`)
+	waitFor(t, "a warning", func() bool { // nothing is committed meanwhile, and nobody reads here: the socket is full
+		f.Exec(t, `select pg_logical_emit_message(false, 'x', repeat('x', 8000000))`)
 		f.Exec(t, `select pg_switch_wal()`)
 		return strings.Contains(f.log.String(), "the slot is in danger")
 	})

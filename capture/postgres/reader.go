@@ -17,7 +17,6 @@ import (
 	"freshet/change"
 	"freshet/internal/failpoint"
 	"freshet/schema"
-	"freshet/snapshot"
 )
 
 // Reader streams the changes of one slot. The replication connection is opened by the first Next, when a snapshot in
@@ -74,7 +73,7 @@ var (
 	_ capture.Lagger = (*Reader)(nil)
 
 	_ capture.Observer = (*Reader)(nil)
-	_ snapshot.Failing = (*Reader)(nil)
+	_ capture.Failing  = (*Reader)(nil)
 )
 
 func newReader(o *options, log *slog.Logger, c dialer, types *Registry, from position) *Reader {
@@ -129,7 +128,7 @@ func (r *Reader) Next(ctx context.Context, b *change.Batch) error {
 	}
 }
 
-// Failed is closed once changes are gone, or the stream that spools cannot go on. See snapshot.Failing.
+// Failed is closed once changes are gone, or the stream that spools cannot go on. See capture.Failing.
 func (r *Reader) Failed() <-chan struct{} { return r.guard.failed }
 
 // Failure is why.
@@ -333,6 +332,7 @@ func (r *Reader) newStream(ctx context.Context, start lsn) (*stream, error) {
 		})
 	}
 	r.wired.Store(w)
+	r.guard.ends("") // what was seen was of the connection before
 	r.streaming.Store(true)
 	return s, nil
 }
