@@ -161,6 +161,11 @@ func (n *node) append(dst []byte, b *change.Batch, v change.Value) ([]byte, erro
 	case change.Unavailable:
 		return dst, emitter.Refuse("the value was not sent by the database, and the schema has no placeholder for it")
 	}
+	return n.present(dst, b, v)
+}
+
+// present appends a value that is there.
+func (n *node) present(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
 	if v.Kind() != n.want {
 		return dst, n.mismatch(v)
 	}

@@ -5,37 +5,96 @@ package avro
 import (
 	"fmt"
 
-	"freshet/capture"
 	"freshet/change"
 	"freshet/emitter"
 	"freshet/emitter/topic"
 	"freshet/schema"
 )
 
-// part is a place in an envelope whose bytes differ from change to change.
-type part uint8
-
-const (
-	partBefore part = iota
-	partAfter
-	partOp
-	partNowMillis
-	partNowMicros
-	partNowNanos
-	partSourceMillis
-	partSourceMicros
-	partSourceNanos
-	partSnapshot
-	partSourceRow // a value of Change.Source
-	partTransaction
+var (
+	_ emitter.RowFormat       = (*Format)(nil)
+	_ emitter.EnvelopeEncoder = (*envelope)(nil)
 )
 
-// piece is constant bytes and the varying part that follows them.
-type piece struct {
-	constant []byte
-	part     part
-	row      int // index in Change.Source
-	value    column
+// envelope is the encoder of one table's envelopes.
+type envelope struct {
+	encoder *encoder
+	layout  *emitter.Layout
+	err     error // of the schema
+}
+
+// CompileEnvelope makes the encoder of a table's changes, equal to building the envelope and encoding that. A schema that
+// Avro cannot express is refused with the first value: transforms may have made another one of it by then.
+func (f *Format) CompileEnvelope(e *emitter.Envelope) (emitter.EnvelopeEncoder, error) {
+	compiled, err := f.CompileFor(e.Topic, e.Type)
+	if err != nil {
+		return nil, err
+	}
+	out := &envelope{encoder: compiled.(*encoder)}
+	l := emitter.NewLayout(e)
+	if err = out.encoder.err; err == nil {
+		err = l.Envelope(e, &envelopeFields{of: e, node: out.encoder.node})
+	}
+	if err != nil {
+		out.err = fmt.Errorf("envelope of table %q: %w", e.Table.ID, err)
+	}
+	out.layout = l.Layout()
+	return out, nil
+}
+
+// Head is the zero byte and the id; nil before the first AppendValue.
+func (e *envelope) Head() *topic.Head { return e.encoder.Head() }
+
+// AppendValue appends the binary form of a change's envelope.
+func (e *envelope) AppendValue(dst []byte, b *change.Batch, c *change.Change, now int64) ([]byte, error) {
+	err := e.err
+	if err == nil {
+		err = e.encoder.ready()
+	}
+	if err == nil {
+		dst, err = e.layout.Append(dst, b, c, now)
+	}
+	if err != nil {
+		return dst, e.encoder.failed(err)
+	}
+	return dst, nil
+}
+
+// envelopeFields makes the encoders of an envelope's fields.
+type envelopeFields struct {
+	of   *emitter.Envelope
+	node *node      // of the envelope
+	row  *rowFields // of before and after
+}
+
+func (f *envelopeFields) Field(outer, inner int) ([]byte, emitter.FieldEncoder, error) {
+	n := f.node.members[outer].node
+	if inner >= 0 {
+		n = n.members[inner].node
+	}
+	null, err := literalField(n, nil)
+	return nil, &column{node: n, null: null, unavailable: null}, err
+}
+
+func (f *envelopeFields) Row(outer int) ([]byte, emitter.FieldEncoder, error) {
+	if f.row == nil {
+		row := &rowFields{node: f.node.members[outer].node, columns: make([]column, len(f.of.Table.Columns))}
+		for i := range row.columns {
+			var err error
+			if row.columns[i], err = newColumn(row.node.members[i].node, &f.of.Table.Columns[i]); err != nil {
+				return nil, nil, emitter.InField(f.of.Table.Columns[i].Name, err)
+			}
+		}
+		f.row = row
+	}
+	return nil, f.row, nil
+}
+
+func (f *envelopeFields) Source(l *emitter.LayoutBuilder, outer int, fill func() error) error {
+	if n := f.node.members[outer].node; n.hasIndex {
+		l.Constant(n.value)
+	}
+	return fill()
 }
 
 // column is a field with what stands for values that are not there; nil refuses them.
@@ -45,129 +104,27 @@ type column struct {
 	null, unavailable []byte
 }
 
-// envelope is the program of one table's envelopes: pieces, then the tail.
-type envelope struct {
-	encoder  *encoder
-	pieces   []piece
-	tail     []byte
-	columns  []column
-	row      *node // of before and after
-	snapshot [change.SnapshotIncremental + 1][]byte
-	rowLen   int // values expected in Change.Source
-}
-
-var (
-	_ emitter.RowFormat       = (*Format)(nil)
-	_ emitter.EnvelopeEncoder = (*envelope)(nil)
-)
-
-// CompileEnvelope makes the encoder of a table's changes, equal to building the envelope and encoding that. A schema that
-// Avro cannot express is refused with the first value: transforms may have made another one of it by then.
-func (f *Format) CompileEnvelope(e *emitter.Envelope) (emitter.EnvelopeEncoder, error) {
-	compiled, err := f.CompileFor(e.Topic, e.Type)
-	if err != nil {
-		return nil, err
-	}
-	c := envelopeCompiler{out: &envelope{encoder: compiled.(*encoder)}}
-	if err = c.out.encoder.err; err == nil {
-		err = c.envelope(e)
-	}
-	if err != nil {
-		return &refused{c.out.encoder.failed(fmt.Errorf("envelope of table %q: %w", e.Table.ID, err))}, nil
-	}
-	c.out.tail = c.constant
-	return c.out, nil
-}
-
-// refused is the encoder of envelopes that cannot be written.
-type refused struct{ err error }
-
-// Head is nil.
-func (*refused) Head() *topic.Head { return nil }
-
-// AppendValue says why.
-func (r *refused) AppendValue(dst []byte, _ *change.Batch, _ *change.Change, _ int64) ([]byte, error) {
-	return dst, r.err
-}
-
-// envelopeCompiler gathers constant bytes until a varying part ends them.
-type envelopeCompiler struct {
-	out      *envelope
-	constant []byte
-}
-
-func (c *envelopeCompiler) vary(p piece) {
-	p.constant = c.constant
-	c.constant = nil
-	c.out.pieces = append(c.out.pieces, p)
-}
-
-var simpleParts = map[string]part{
-	"before": partBefore, "after": partAfter, "op": partOp,
-	"ts_ms": partNowMillis, "ts_us": partNowMicros, "ts_ns": partNowNanos,
-}
-
-func (c *envelopeCompiler) envelope(e *emitter.Envelope) error {
-	members := c.out.encoder.node.members
-	for i, field := range e.Type.Fields {
-		n := members[i].node
-		p, simple := simpleParts[field.Name]
-		switch {
-		case simple && p <= partAfter:
-			if err := c.rows(n, e.Table.Columns); err != nil {
-				return emitter.InField(field.Name, err)
-			}
-			c.vary(piece{part: p})
-		case simple:
-			c.vary(piece{part: p, value: column{name: field.Name, node: n}})
-		case field.Name == "source":
-			if err := c.source(e, n); err != nil {
-				return emitter.InField("source", err)
-			}
-		case field.Name == "transaction":
-			c.vary(piece{part: partTransaction, value: column{name: field.Name, node: n}})
-		default:
-			return schemaError(fmt.Sprintf("nothing fills field %q", field.Name))
+func newColumn(n *node, c *schema.Column) (column, error) {
+	out := column{name: c.Name, node: n}
+	stand := any(nil)
+	if !c.Type.Optional {
+		if stand = c.Type.Default; stand == nil {
+			stand = c.Fallback
 		}
 	}
-	return nil
+	var err error
+	if out.null, err = literalField(n, stand); err != nil {
+		return out, err
+	}
+	out.unavailable = out.null
+	if c.Unavailable != nil {
+		out.unavailable, err = literalField(n, c.Unavailable)
+	}
+	return out, err
 }
 
-// rows compiles the columns, once for before and after.
-func (c *envelopeCompiler) rows(n *node, columns []schema.Column) error {
-	if c.out.row = n; c.out.columns != nil {
-		return nil
-	}
-	if len(n.members) != len(columns) {
-		return schemaError("the envelope has other columns than the table")
-	}
-	c.out.columns = make([]column, len(columns))
-	for i := range columns {
-		col := &columns[i]
-		out := column{name: col.Name, node: n.members[i].node}
-		stand := any(nil)
-		if !col.Type.Optional {
-			if stand = col.Type.Default; stand == nil {
-				stand = col.Fallback
-			}
-		}
-		var err error
-		if out.null, err = field(out.node, stand); err != nil {
-			return emitter.InField(col.Name, err)
-		}
-		out.unavailable = out.null
-		if col.Unavailable != nil {
-			if out.unavailable, err = field(out.node, col.Unavailable); err != nil {
-				return emitter.InField(col.Name, err)
-			}
-		}
-		c.out.columns[i] = out
-	}
-	return nil
-}
-
-// field is the encoding of a literal in a field of a struct; nil where it is null and may not be.
-func field(n *node, lit any) ([]byte, error) {
+// literalField is the encoding of a literal in a field of a struct; nil where it is null and may not be.
+func literalField(n *node, lit any) ([]byte, error) {
 	var b change.Batch
 	v := b.AppendLiteral(lit, n.typ)
 	switch {
@@ -181,117 +138,15 @@ func field(n *node, lit any) ([]byte, error) {
 	return nil, nil
 }
 
-// source compiles the source block, its constants into bytes.
-func (c *envelopeCompiler) source(e *emitter.Envelope, n *node) error {
-	if n.hasIndex {
-		c.constant = append(c.constant, n.value)
-	}
-	constants := map[capture.Origin]string{
-		capture.FromVersion: e.Source.Version, capture.FromConnector: e.Source.Connector, capture.FromName: e.Source.Name,
-		capture.FromCatalog: e.Table.ID.Catalog, capture.FromSchema: e.Table.ID.Schema, capture.FromTable: e.Table.ID.Name,
-	}
-	clocks := map[capture.Origin]part{
-		capture.FromMillis: partSourceMillis, capture.FromMicros: partSourceMicros, capture.FromNanos: partSourceNanos,
-	}
-	for i, f := range e.Source.Block.Fields {
-		below := column{name: f.Name, node: n.members[i].node}
-		var err error
-		if below.null, err = field(below.node, nil); err != nil {
-			return emitter.InField(f.Name, err)
-		}
-		text, constant := constants[f.From]
-		clock, timed := clocks[f.From]
-		switch {
-		case constant:
-			bytes, err := field(below.node, text)
-			if err != nil {
-				return emitter.InField(f.Name, err)
-			}
-			c.constant = append(c.constant, bytes...)
-		case timed:
-			c.vary(piece{part: clock, value: below})
-		case f.From == capture.FromSnapshot:
-			c.out.snapshot[change.NoSnapshot] = below.null
-			for s := change.NoSnapshot + 1; s <= change.SnapshotIncremental; s++ {
-				if c.out.snapshot[s], err = field(below.node, s.String()); err != nil {
-					return emitter.InField(f.Name, err)
-				}
-			}
-			c.vary(piece{part: partSnapshot})
-		default:
-			c.vary(piece{part: partSourceRow, row: c.out.rowLen, value: below})
-			c.out.rowLen++
-		}
-	}
-	return nil
-}
-
-// Head is the zero byte and the id; nil before the first AppendValue.
-func (e *envelope) Head() *topic.Head { return e.encoder.Head() }
-
-// AppendValue appends the binary form of a change's envelope.
-func (e *envelope) AppendValue(dst []byte, b *change.Batch, c *change.Change, now int64) ([]byte, error) {
-	err := e.encoder.ready()
-	for i := 0; i < len(e.pieces) && err == nil; i++ {
-		p := &e.pieces[i]
-		dst, err = e.append(append(dst, p.constant...), p, b, c, now)
-	}
-	if err != nil {
-		return dst, e.encoder.failed(err)
-	}
-	return append(dst, e.tail...), nil
-}
-
-func (e *envelope) append(dst []byte, p *piece, b *change.Batch, c *change.Change, now int64) ([]byte, error) {
-	switch p.part {
-	case partBefore:
-		return e.appendRow(dst, "before", b, c.Before)
-	case partAfter:
-		return e.appendRow(dst, "after", b, c.After)
-	case partOp:
-		return append(appendLong(dst, 1), byte(c.Op)), nil
-	case partNowMillis:
-		return p.value.append(dst, b, change.IntValue(now/1e6))
-	case partNowMicros:
-		return p.value.append(dst, b, change.IntValue(now/1e3))
-	case partNowNanos:
-		return p.value.append(dst, b, change.IntValue(now))
-	case partSourceMillis:
-		return p.value.append(dst, b, change.IntValue(floorDiv(c.SourceMicros, 1000)))
-	case partSourceMicros:
-		return p.value.append(dst, b, change.IntValue(c.SourceMicros))
-	case partSourceNanos:
-		return p.value.append(dst, b, change.IntValue(c.SourceMicros*1000))
-	case partSnapshot:
-		return append(dst, e.snapshot[c.Snapshot]...), nil
-	case partSourceRow:
-		v := change.NullValue()
-		if c.Source.Present() {
-			if c.Source.Len() != e.rowLen {
-				return dst, emitter.Refuse("the source block has another number of values")
-			}
-			v = b.At(c.Source, p.row)
-		}
-		return p.value.append(dst, b, v)
-	}
-	return p.value.node.append(dst, b, c.Transaction)
-}
-
-func floorDiv(a, n int64) int64 {
-	if a < 0 {
-		return -((-a + n - 1) / n)
-	}
-	return a / n
-}
-
-func (c *column) append(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
+// AppendField appends a value, or what stands for it.
+func (c *column) AppendField(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
 	stand := c.null
 	switch v.Kind() {
 	case change.Unavailable:
 		stand = c.unavailable
 	case change.Null:
 	default:
-		return c.node.append(dst, b, v)
+		return c.node.present(dst, b, v)
 	}
 	if stand == nil {
 		return dst, emitter.Refuse(requiredNull)
@@ -299,20 +154,29 @@ func (c *column) append(dst []byte, b *change.Batch, v change.Value) ([]byte, er
 	return append(dst, stand...), nil
 }
 
-func (e *envelope) appendRow(dst []byte, name string, b *change.Batch, r change.Row) ([]byte, error) {
-	if !r.Present() {
-		return append(dst, e.row.null), nil
+// rowFields are the rows of a table.
+type rowFields struct {
+	node    *node
+	columns []column
+}
+
+// AppendField appends a row; the null of no row.
+func (r *rowFields) AppendField(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
+	if v.IsNull() {
+		return append(dst, r.node.null), nil
 	}
-	values := b.Values(r)
-	if len(values) != len(e.columns) {
+	values := b.Elems(v)
+	if len(values) != len(r.columns) {
 		return dst, emitter.Refuse("Mismatching struct schema")
 	}
-	dst = append(dst, e.row.value)
+	if r.node.hasIndex {
+		dst = append(dst, r.node.value)
+	}
 	var err error
-	for i := range e.columns {
-		col := &e.columns[i]
-		if dst, err = col.append(dst, b, values[i]); err != nil {
-			return dst, emitter.InField(name, emitter.InField(col.name, err))
+	for i := range r.columns {
+		c := &r.columns[i]
+		if dst, err = c.AppendField(dst, b, values[i]); err != nil {
+			return dst, emitter.InField(c.name, err)
 		}
 	}
 	return dst, nil

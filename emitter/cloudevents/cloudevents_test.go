@@ -4,14 +4,19 @@ package cloudevents
 
 import (
 	"encoding/json"
+	"errors"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"freshet/change"
+	"freshet/emitter/emittertest"
 	"freshet/emitter/topic"
 	"freshet/schema"
 )
+
+var text = &schema.Type{Kind: schema.String}
 
 // envelope is a small change event's.
 func envelope() *schema.Type {
@@ -74,6 +79,37 @@ func TestEvent(t *testing.T) {
 	require.Contains(t, got, `"name":"io.debezium.connector.postgresql.Data"},"payload":{"before":null,"after":{"id":7}}}}`)
 }
 
+// TestChangesAreAsBuilt: the program of a table writes what building the envelope and encoding it writes, without garbage.
+func TestChangesAreAsBuilt(t *testing.T) {
+	for _, settings := range []map[string]string{{}, {"json.schemas.enable": "false"}, {"extension.attributes.enable": "false"}} {
+		o, err := ParseOptions(settings)
+		require.NoError(t, err)
+		f := New(o)
+		e := emittertest.Persons()
+		program, err := f.CompileEnvelope(e)
+		require.NoError(t, err)
+		require.Nil(t, program.Head())
+		built, err := f.Compile(e.Type)
+		require.NoError(t, err)
+		r := rand.New(rand.NewPCG(1, 2))
+		for i := range 2000 {
+			var b change.Batch
+			c := emittertest.RandomChange(r, &b, e)
+			want, ok, wantErr := built.Append([]byte("x"), &b, e.Build(&b, &c, now))
+			got, err := program.AppendValue([]byte("x"), &b, &c, now)
+			require.NoError(t, errors.Join(err, wantErr), "change %d", i)
+			require.True(t, ok)
+			require.Equal(t, string(want), string(got), "change %d", i)
+			require.True(t, json.Valid(got[1:]), "change %d: %s", i, got)
+			if i == 0 {
+				require.Zero(t, testing.AllocsPerRun(100, func() { got, _ = program.AppendValue(got[:0], &b, &c, now) }))
+			}
+		}
+	}
+}
+
+const now = 1795256130340512000
+
 // TestOthersAreNull: tombstones and records that are no change events.
 func TestOthersAreNull(t *testing.T) {
 	_, ok := encode(t, envelope(), nil, func(*change.Batch) change.Value { return change.NullValue() })
@@ -98,4 +134,8 @@ func TestSettingsAreChecked(t *testing.T) {
 	unknown.Fields[2].Type.Name = "io.debezium.connector.other.Source"
 	_, err = New(Options{}).Compile(unknown)
 	require.ErrorContains(t, err, "CloudEvents of s.t.Envelope")
+	other := emittertest.Persons()
+	other.Source.Block.Name, other.Type.Fields[2].Type.Name = "x", "x"
+	_, err = New(Options{}).CompileEnvelope(other)
+	require.ErrorContains(t, err, `CloudEvents of table "public.persons": the source block x has not what an id is made of`)
 }

@@ -5,10 +5,8 @@ package cloudevents
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"time"
 	"unicode"
 
 	"freshet/change"
@@ -22,13 +20,14 @@ import (
 type Format struct {
 	extensions bool
 	data       *json.Format
-	attributes *json.Format
 	encoders   sync.Map // *schema.Type → emitter.Encoder
 }
 
+var _ emitter.RowFormat = (*Format)(nil)
+
 // New makes a Format.
 func New(o Options) *Format {
-	return &Format{extensions: o.Extensions, data: json.New(o.Data), attributes: json.New(json.Options{})}
+	return &Format{extensions: o.Extensions, data: json.New(o.Data)}
 }
 
 // Compile makes the encoder of a schema: of envelopes, or the one that writes null.
@@ -37,14 +36,40 @@ func (f *Format) Compile(t *schema.Type) (emitter.Encoder, error) {
 		return e.(emitter.Encoder), nil
 	}
 	var e emitter.Encoder = nothing{}
-	if source := envelopeSource(t); source != nil {
+	if envelopeSource(t) != nil {
 		var err error
-		if e, err = f.event(t, source); err != nil {
+		if e, err = f.event(t, nil); err != nil {
 			return nil, fmt.Errorf("CloudEvents of %s: %w", t.Name, err)
 		}
 	}
 	kept, _ := f.encoders.LoadOrStore(t, e)
 	return kept.(emitter.Encoder), nil
+}
+
+// CompileEnvelope makes the encoder of a table's changes: it writes what building the envelope and encoding it writes.
+func (f *Format) CompileEnvelope(e *emitter.Envelope) (emitter.EnvelopeEncoder, error) {
+	if envelopeSource(e.Type) == nil {
+		return nil, fmt.Errorf("CloudEvents of table %q: no envelope of change events", e.Table.ID)
+	}
+	ev, err := f.event(e.Type, e.Table.Columns)
+	if err == nil {
+		var l *emitter.Layout
+		if l, err = ev.layout(e); err == nil {
+			return (*events)(l), nil
+		}
+	}
+	return nil, fmt.Errorf("CloudEvents of table %q: %w", e.Table.ID, err)
+}
+
+// events is the encoder of one table's changes.
+type events emitter.Layout
+
+// Head is nil: attributes come before the schema of data.
+func (*events) Head() *topic.Head { return nil }
+
+// AppendValue appends the event of c.
+func (e *events) AppendValue(dst []byte, b *change.Batch, c *change.Change, now int64) ([]byte, error) {
+	return (*emitter.Layout)(e).Append(dst, b, c, now)
 }
 
 // envelopeSource is the type of the source block of a change event's envelope, nil for any other schema.
@@ -79,89 +104,112 @@ var idFields = map[string][]string{
 	"mariadb":    {"name", "file", "pos"},
 }
 
-// extension is an attribute beyond those of the specification: a field of the envelope, or of a struct in it.
-type extension struct {
-	outer, inner int // places; inner is -1 for a field of the envelope itself
-	from         *schema.Type
-	kind         schema.Kind // of the attribute
-}
-
-// event is the encoder of one envelope. Its attributes are encoded as a struct; data, with a head of its own, follows them.
+// event is the encoder of one envelope: fields of it, and the text before and behind them.
 type event struct {
-	source, op, before, after int // places in the envelope
-	name, millis              int // places in the source block
-	ids                       []int
-	idNames                   []string
-	kind                      string // "postgresql"
-	extensions                []extension
-	attributes, data          emitter.Encoder
+	slots []slot
+	tail  []byte
 }
 
-var (
-	text = &schema.Type{Kind: schema.String}
-	// required are the attributes of the specification, in Debezium's order.
-	required = []string{"id", "source", "specversion", "type", "time", "datacontenttype"}
-)
+// slot is constant text and a field of the envelope, or of a struct in it.
+type slot struct {
+	text         []byte
+	outer, inner int // places; inner is -1 for a field of the envelope itself
+	encoder      emitter.FieldEncoder
+}
 
-func (f *Format) event(t, source *schema.Type) (emitter.Encoder, error) {
+// eventCompiler gathers constant text until a field ends it.
+type eventCompiler struct {
+	slots []slot
+	text  []byte
+}
+
+func (c *eventCompiler) add(text string) { c.text = append(c.text, text...) }
+
+func (c *eventCompiler) field(outer, inner int, e emitter.FieldEncoder) {
+	c.slots = append(c.slots, slot{c.text, outer, inner, e})
+	c.text = nil
+}
+
+// event compiles an envelope. columns are those of the table where values are rows of it; nil where the envelope is built.
+func (f *Format) event(t *schema.Type, columns []schema.Column) (*event, error) {
+	at, source := field(t, "source"), envelopeSource(t)
 	kind := strings.TrimSuffix(strings.TrimPrefix(source.Name, "io.debezium.connector."), ".Source")
-	e := &event{
-		source: field(t, "source"), op: field(t, "op"), before: field(t, "before"), after: field(t, "after"),
-		name: field(source, "name"), millis: field(source, "ts_ms"), kind: kind, idNames: idFields[kind],
+	name, millis := field(source, "name"), field(source, "ts_ms")
+	var c eventCompiler
+	for i, id := range idFields[kind] {
+		c.add(map[bool]string{true: `{"id":"`, false: ";"}[i == 0] + id + ":")
+		place := field(source, id)
+		if place < 0 || name < 0 || millis < 0 {
+			return nil, fmt.Errorf("the source block %s has not what an id is made of", source.Name)
+		}
+		c.field(at, place, inText{})
 	}
-	for _, name := range e.idNames {
-		e.ids = append(e.ids, field(source, name))
-	}
-	if len(e.ids) == 0 || e.name < 0 || e.millis < 0 || slices.Contains(e.ids, -1) {
+	if c.slots == nil {
 		return nil, fmt.Errorf("the source block %s has not what an id is made of", source.Name)
 	}
-	attributes := &schema.Type{Kind: schema.Struct, Name: "CloudEvents.Envelope"}
-	for _, name := range required {
-		attributes.Fields = append(attributes.Fields, schema.Field{Name: name, Type: text})
-	}
+	c.add(`","source":"/debezium/` + kind + "/")
+	c.field(at, name, inText{})
+	c.add(`","specversion":"1.0","type":"io.debezium.connector.` + kind + `.DataChangeEvent","time":`)
+	c.field(at, millis, timestamp{})
+	c.add(`,"datacontenttype":"application/json"`)
 	if f.extensions {
-		f.extend(e, attributes, t, source)
+		c.extend(t, source)
 	}
-	var err error
-	if e.attributes, err = f.attributes.Compile(attributes); err != nil {
+	return c.finish(f.data, t, columns, kind)
+}
+
+// finish adds the data: before and after, with a schema of their own.
+func (c *eventCompiler) finish(data *json.Format, t *schema.Type, columns []schema.Column, kind string) (*event, error) {
+	before, after := field(t, "before"), field(t, "after")
+	head, err := data.Head(&schema.Type{
+		Kind: schema.Struct, Name: "io.debezium.connector." + kind + ".Data", Fields: []schema.Field{t.Fields[before], t.Fields[after]},
+	})
+	if err != nil {
 		return nil, err
 	}
-	e.data, err = f.data.Compile(&schema.Type{
-		Kind: schema.Struct, Name: "io.debezium.connector." + kind + ".Data", Fields: []schema.Field{t.Fields[e.before], t.Fields[e.after]},
-	})
-	return e, err
+	c.add(`,"data":`)
+	if head != nil {
+		c.text = append(c.text, head.Bytes...)
+	}
+	for i, outer := range []int{before, after} {
+		row := t.Fields[outer].Type
+		var enc emitter.FieldEncoder
+		if columns != nil {
+			enc, err = data.Row(row, columns)
+		} else {
+			enc, err = data.Field(row)
+		}
+		if err != nil {
+			return nil, emitter.InField(t.Fields[outer].Name, err)
+		}
+		c.add([]string{`{"before":`, `,"after":`}[i])
+		c.field(outer, -1, enc)
+	}
+	if head != nil {
+		c.add("}")
+	}
+	c.add("}}")
+	return &event{c.slots, c.text}, nil
 }
 
 // extend adds the extension attributes.
-func (f *Format) extend(e *event, attributes, t, source *schema.Type) {
-	add := func(name string, x extension) {
-		x.kind = attributeKind(x.from.Kind)
-		typ := &schema.Type{Kind: x.kind, Optional: true}
-		attributes.Fields = append(attributes.Fields, schema.Field{Name: name, Type: typ})
-		e.extensions = append(e.extensions, x)
+func (c *eventCompiler) extend(t, source *schema.Type) {
+	add := func(name string, outer, inner int, from *schema.Type) {
+		c.add(`,"iodebezium` + name + `":`)
+		c.field(outer, inner, newAttribute(from))
 	}
-	add("iodebeziumop", extension{outer: e.op, inner: -1, from: t.Fields[e.op].Type})
+	op := field(t, "op")
+	add("op", op, -1, t.Fields[op].Type)
 	for i, s := range source.Fields {
-		add("iodebezium"+lettersAndDigits(s.Name), extension{outer: e.source, inner: i, from: s.Type})
+		add(lettersAndDigits(s.Name), field(t, "source"), i, s.Type)
 	}
 	at := field(t, "transaction")
 	if at < 0 || t.Fields[at].Type.Kind != schema.Struct {
 		return
 	}
 	for i, s := range t.Fields[at].Type.Fields {
-		add("iodebeziumtx"+lettersAndDigits(s.Name), extension{outer: at, inner: i, from: s.Type})
+		add("tx"+lettersAndDigits(s.Name), at, i, s.Type)
 	}
-}
-
-// attributeKind is how an attribute is typed: the specification knows booleans, integers of 32 bits, and text.
-func attributeKind(k schema.Kind) schema.Kind {
-	switch k {
-	case schema.Boolean:
-		return schema.Boolean
-	case schema.Int8, schema.Int16, schema.Int32:
-		return schema.Int32
-	}
-	return schema.String
 }
 
 // lettersAndDigits is what names of attributes may have.
@@ -174,6 +222,24 @@ func lettersAndDigits(s string) string {
 	}, s)
 }
 
+// layout is the event as a program over changes.
+func (e *event) layout(of *emitter.Envelope) (*emitter.Layout, error) {
+	l := emitter.NewLayout(of)
+	for i := range e.slots {
+		s := &e.slots[i]
+		l.Constant(s.text...)
+		from, err := of.Origin(s.outer, s.inner)
+		if err == nil {
+			err = l.Value(from, s.encoder)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	l.Constant(e.tail...)
+	return l.Layout(), nil
+}
+
 // Head is nil: attributes come before the schema of data.
 func (e *event) Head() *topic.Head { return nil }
 
@@ -183,75 +249,18 @@ func (e *event) Append(dst []byte, b *change.Batch, v change.Value) ([]byte, boo
 		return dst, false, nil
 	}
 	begin := len(dst)
-	dst, _, err := e.attributes.Append(dst, b, e.attributesOf(b, b.RowOf(v)))
-	if err != nil {
-		return dst[:begin], false, err
-	}
-	dst = append(dst[:len(dst)-1], `,"data":`...) // without the brace that ended the attributes
-	if head := e.data.Head(); head != nil {
-		dst = append(dst, head.Bytes...)
-	}
-	data := b.NewRow(2)
-	b.Set(data, 0, b.At(b.RowOf(v), e.before))
-	b.Set(data, 1, b.At(b.RowOf(v), e.after))
-	if dst, _, err = e.data.Append(dst, b, b.Run(change.Struct, data)); err != nil {
-		return dst[:begin], false, err
-	}
-	return append(dst, '}'), true, nil
-}
-
-// attributesOf makes the struct of the attributes of an envelope.
-func (e *event) attributesOf(b *change.Batch, envelope change.Row) change.Value {
-	source := b.RowOf(b.At(envelope, e.source))
-	out := b.NewRow(len(required) + len(e.extensions))
-	b.Set(out, 0, e.id(b, source))
-	b.Set(out, 1, b.Text("/debezium/"+e.kind+"/"+b.String(b.At(source, e.name))))
-	b.Set(out, 2, b.Text("1.0"))
-	b.Set(out, 3, b.Text("io.debezium.connector."+e.kind+".DataChangeEvent"))
-	b.Set(out, 4, b.Text(time.UnixMilli(b.At(source, e.millis).Int()).UTC().Format("2006-01-02T15:04:05.000Z")))
-	b.Set(out, 5, b.Text("application/json"))
-	for i, x := range e.extensions {
-		v := b.At(envelope, x.outer)
-		if x.inner >= 0 && !v.IsNull() {
-			v = b.At(b.RowOf(v), x.inner)
+	envelope := b.RowOf(v)
+	for i := range e.slots {
+		s := &e.slots[i]
+		dst = append(dst, s.text...)
+		v := b.At(envelope, s.outer)
+		if s.inner >= 0 && !v.IsNull() {
+			v = b.At(b.RowOf(v), s.inner)
 		}
-		if v.IsNull() && x.from.Default != nil {
-			v = b.AppendLiteral(x.from.Default, x.from)
-		}
-		if x.kind == schema.String {
-			v = asText(b, v)
-		}
-		b.Set(out, len(required)+i, v)
-	}
-	return b.Run(change.Struct, out)
-}
-
-// id is name:value pairs of the source block; a null is the word.
-func (e *event) id(b *change.Batch, source change.Row) change.Value {
-	var s strings.Builder
-	for i, at := range e.ids {
-		if i > 0 {
-			s.WriteByte(';')
-		}
-		s.WriteString(e.idNames[i] + ":")
-		if v := asText(b, b.At(source, at)); v.IsNull() {
-			s.WriteString("null")
-		} else {
-			s.WriteString(b.String(v))
+		var err error
+		if dst, err = s.encoder.AppendField(dst, b, v); err != nil {
+			return dst[:begin], false, err
 		}
 	}
-	return b.Text(s.String())
-}
-
-// asText is a value as text; null stays null.
-func asText(b *change.Batch, v change.Value) change.Value {
-	switch v.Kind() {
-	case change.Int:
-		return b.Text(strconv.FormatInt(v.Int(), 10))
-	case change.Bool:
-		return b.Text(strconv.FormatBool(v.Bool()))
-	case change.Float:
-		return b.Text(strconv.FormatFloat(v.Float(), 'g', -1, 64))
-	}
-	return v
+	return append(dst, e.tail...), true, nil
 }

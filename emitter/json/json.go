@@ -127,10 +127,9 @@ func ParseOptions(properties map[string]string) (Options, error) {
 type Format struct {
 	options  Options
 	encoders sync.Map // *schema.Type → *encoder
+	fields   sync.Map // *schema.Type → *node, of fields of envelopes that tables share
 	heads    sync.Map // string → *topic.Head
 }
-
-var _ emitter.RowFormat = (*Format)(nil)
 
 // New makes a Format.
 func New(o Options) *Format { return &Format{options: o} }

@@ -47,7 +47,7 @@ var levels = [][]string{
 // testOnly are packages for tests: they may import anything, and only tests and each other import them.
 var testOnly = []string{
 	"internal/archtest", "internal/testdb", "internal/store/storetest", "capture/capturetest", "capture/postgres/walsendertest", "connect/connecttest",
-	"emitter/topic/topictest", "sinks/sinktest", "schema/registry/registrytest",
+	"emitter/emittertest", "emitter/topic/topictest", "sinks/sinktest", "schema/registry/registrytest",
 }
 
 // drivers says who may import the modules that talk to the outside. A module that is not listed may be imported by any
