@@ -57,7 +57,7 @@ var drivers = map[string][]string{
 	"github.com/jackc/pglogrepl":                 {"capture/postgres", "internal/replicate"},
 	"github.com/cockroachdb/pebble/v2":           {"internal/store"},
 	"github.com/fergusstrange/embedded-postgres": {"internal/pgserver"},
-	"github.com/twmb/franz-go":                   {"emitter/topic/kafka", "internal/kafkaclient", "connect/cluster/backing", "schema/registry", "test/peer"},
+	"github.com/twmb/franz-go":                   {"emitter/topic/kafka", "internal/kafkaclient", "connect/cluster/backing", "connect/cluster/group", "schema/registry", "test/peer"},
 	"github.com/twmb/franz-go/pkg/kfake":         testOnly,
 	"github.com/spf13/cobra":                     {"internal/cli"},
 	"github.com/prometheus/client_golang":        {"connect", "connect/rest", "internal/worker"},

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package group is what the workers of a group tell each other through Kafka's group coordinator: protocol type "connect",
-// in the bytes of Kafka Connect, so that its workers and ours may be members of one group.
 package group
 
 import (
