@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"freshet/emitter"
+	"freshet/emitter/confluent"
 	"freshet/schema"
 )
 
@@ -296,14 +297,14 @@ func (r *reading) annotations(t *schema.Type, a *avroType) error {
 		}
 	}
 	if raw := a.prop("connect.parameters"); raw != nil && r.o.MetaData {
-		o, err := parseObject(raw)
+		o, err := confluent.ParseObject(raw)
 		if err != nil {
 			return schemaError("Expected JSON object for schema parameters but found: " + string(raw))
 		}
-		for _, name := range o.names {
-			v, ok := o.text(name)
+		for _, name := range o.Names {
+			v, ok := o.Text(name)
 			if !ok {
-				return schemaError("Expected schema parameter values to be strings but found: " + string(o.values[name]))
+				return schemaError("Expected schema parameter values to be strings but found: " + string(o.Values[name]))
 			}
 			setParam(t, name, v)
 		}
@@ -424,13 +425,13 @@ func floatLiteral(raw []byte) float64 {
 }
 
 func (r *reading) recordLiteral(t *schema.Type, a *avroType, raw []byte) (any, error) {
-	o, err := parseObject(raw)
+	o, err := confluent.ParseObject(raw)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]any, len(a.fields))
 	for i, f := range a.fields {
-		v, ok := o.values[f.name]
+		v, ok := o.Values[f.name]
 		if !ok || string(v) == "null" {
 			continue
 		}
@@ -444,12 +445,12 @@ func (r *reading) recordLiteral(t *schema.Type, a *avroType, raw []byte) (any, e
 func (r *reading) listLiteral(t *schema.Type, a *avroType, raw []byte) (any, error) {
 	out := []any{}
 	if a.kind == mapping {
-		o, err := parseObject(raw)
+		o, err := confluent.ParseObject(raw)
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range o.names {
-			v, err := r.literal(t.Elem, a.elem, o.values[name])
+		for _, name := range o.Names {
+			v, err := r.literal(t.Elem, a.elem, o.Values[name])
 			if err != nil {
 				return nil, err
 			}

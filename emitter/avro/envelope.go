@@ -49,7 +49,7 @@ func (e *envelope) Head() *topic.Head { return e.encoder.Head() }
 func (e *envelope) AppendValue(dst []byte, b *change.Batch, c *change.Change, now int64) ([]byte, error) {
 	err := e.err
 	if err == nil {
-		err = e.encoder.ready()
+		err = e.encoder.Ready()
 	}
 	if err == nil {
 		dst, err = e.layout.Append(dst, b, c, now)

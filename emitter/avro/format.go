@@ -3,28 +3,22 @@
 package avro
 
 import (
-	"context"
-	stdbinary "encoding/binary"
 	"fmt"
 	"sync"
-	"sync/atomic"
-
-	"github.com/cespare/xxhash/v2"
 
 	"freshet/change"
 	"freshet/emitter"
+	"freshet/emitter/confluent"
 	"freshet/emitter/topic"
 	"freshet/schema"
-	"freshet/schema/registry"
 )
 
-// Format compiles schemas into encoders. It keeps one encoder per topic and *schema.Type and one Head per id for as long as
-// it lives itself. It is safe for concurrent use.
+// Format compiles schemas into encoders. It keeps one encoder per topic and *schema.Type for as long as it lives
+// itself. It is safe for concurrent use.
 type Format struct {
 	options  Options
-	client   *registry.Client
+	writer   *confluent.Writer
 	encoders sync.Map // place → *encoder
-	heads    sync.Map // int → *topic.Head
 }
 
 // place is what an encoder is kept by.
@@ -37,11 +31,11 @@ var _ emitter.TopicFormat = (*Format)(nil)
 
 // New makes a Format.
 func New(o Options) (*Format, error) {
-	client, err := registry.New(o.Registry)
+	w, err := confluent.NewWriter(o.Options, "")
 	if err != nil {
 		return nil, err
 	}
-	return &Format{options: o, client: client}, nil
+	return &Format{options: o, writer: w}, nil
 }
 
 // Compile refuses: the schemas of an Avro message belong to a topic.
@@ -55,43 +49,32 @@ func (f *Format) CompileFor(name string, t *schema.Type) (emitter.Encoder, error
 	if e, ok := f.encoders.Load(at); ok {
 		return e.(*encoder), nil
 	}
-	e := &encoder{format: f, topic: name}
+	e := &encoder{topic: name}
 	e.avro, e.err = build(t, &f.options)
 	if e.err == nil {
+		e.Registered = f.writer.Registered(name, registered(e.avro))
 		e.node, e.err = (&compiler{&f.options}).compile(t, e.avro)
 	}
 	kept, _ := f.encoders.LoadOrStore(at, e)
 	return kept.(*encoder), nil
 }
 
-// head is the Head of an id.
-func (f *Format) head(id int) *topic.Head {
-	if h, ok := f.heads.Load(id); ok {
-		return h.(*topic.Head)
-	}
-	wire := stdbinary.BigEndian.AppendUint32([]byte{magic}, uint32(id))
-	h, _ := f.heads.LoadOrStore(id, &topic.Head{ID: xxhash.Sum64(wire), Bytes: wire})
-	return h.(*topic.Head)
-}
-
-// magic is the first byte of a message, headBytes the length of what comes before the value.
-const (
-	magic     = 0
-	headBytes = 5
-)
-
 // encoder is the emitter.Encoder of one schema in one topic.
 type encoder struct {
-	format *Format
-	topic  string
-	avro   *avroType
-	node   *node
-	err    error // of the schema
-	known  atomic.Pointer[topic.Head]
+	*confluent.Registered // nil where there is an err
+	topic                 string
+	avro                  *avroType
+	node                  *node
+	err                   error // of the schema
 }
 
 // Head is the zero byte and the id; nil before the first Append.
-func (e *encoder) Head() *topic.Head { return e.known.Load() }
+func (e *encoder) Head() *topic.Head {
+	if e.Registered == nil {
+		return nil
+	}
+	return e.Registered.Head()
+}
 
 // Append appends the binary form. Null has none where the schema allows it, whatever the schema.
 func (e *encoder) Append(dst []byte, b *change.Batch, v change.Value) ([]byte, bool, error) {
@@ -101,7 +84,7 @@ func (e *encoder) Append(dst []byte, b *change.Batch, v change.Value) ([]byte, b
 	if v.IsNull() && (e.node.typ == nil || e.node.optional) {
 		return dst, false, nil
 	}
-	if err := e.ready(); err != nil {
+	if err := e.Ready(); err != nil {
 		return dst, false, e.failed(err)
 	}
 	if e.avro.kind == binary && v.Kind() == change.Bytes { // at the top they are written without their length
@@ -112,19 +95,6 @@ func (e *encoder) Append(dst []byte, b *change.Batch, v change.Value) ([]byte, b
 		return dst, false, e.failed(err)
 	}
 	return dst, true, nil
-}
-
-// ready makes sure that the id is known.
-func (e *encoder) ready() error {
-	if e.known.Load() != nil {
-		return nil
-	}
-	// The pipeline has no context for it; the client bounds how long it may take.
-	id, err := e.format.options.id(context.Background(), e.format.client, e.topic, e.avro)
-	if err == nil {
-		e.known.Store(e.format.head(id))
-	}
-	return err
 }
 
 // failed words an error as the original.

@@ -8,47 +8,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"freshet/emitter/confluent"
 )
-
-// object is a JSON object with its members in order. Of repeated ones the last counts.
-type object struct {
-	names  []string
-	values map[string]json.RawMessage
-}
-
-func parseObject(text []byte) (*object, error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, schemaError("expected a JSON object: " + shorten(text))
-	}
-	o := &object{values: map[string]json.RawMessage{}}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return nil, schemaError(err.Error())
-		}
-		var v json.RawMessage
-		if err := d.Decode(&v); err != nil {
-			return nil, schemaError(err.Error())
-		}
-		s := name.(string) // a key is a string
-		if _, again := o.values[s]; !again {
-			o.names = append(o.names, s)
-		}
-		o.values[s] = v
-	}
-	_, err := d.Token()
-	return o, err
-}
-
-func (o *object) text(name string) (string, bool) {
-	var s *string
-	v, ok := o.values[name]
-	if !ok || json.Unmarshal(v, &s) != nil || s == nil {
-		return "", false
-	}
-	return *s, true
-}
 
 func shorten(text []byte) string { return string(text[:min(len(text), 80)]) }
 
@@ -108,7 +70,7 @@ func (p *parser) parse(text json.RawMessage, space string) (*avroType, error) {
 		}
 		return out, nil
 	case '{':
-		o, err := parseObject(text)
+		o, err := confluent.ParseObject(text)
 		if err != nil {
 			return nil, err
 		}
@@ -139,13 +101,13 @@ func (p *parser) byName(name, space string) (*avroType, error) {
 // reserved are the members that are no properties, by kind.
 var reserved = map[string]bool{"type": true, "name": true, "namespace": true, "doc": true, "fields": true, "symbols": true, "size": true, "items": true, "values": true, "aliases": true, "default": true}
 
-func (p *parser) object(o *object, space string) (*avroType, error) {
-	name, ok := o.text("type")
+func (p *parser) object(o *confluent.Object, space string) (*avroType, error) {
+	name, ok := o.Text("type")
 	if !ok {
-		if raw := o.values["type"]; len(raw) > 0 && (raw[0] == '{' || raw[0] == '[') {
+		if raw := o.Values["type"]; len(raw) > 0 && (raw[0] == '{' || raw[0] == '[') {
 			return p.parse(raw, space)
 		}
-		return nil, schemaError("No type: " + strings.Join(o.names, ","))
+		return nil, schemaError("No type: " + strings.Join(o.Names, ","))
 	}
 	t := &avroType{kind: null}
 	found := false
@@ -162,19 +124,19 @@ func (p *parser) object(o *object, space string) (*avroType, error) {
 			return nil, err
 		}
 	}
-	for _, n := range o.names {
+	for _, n := range o.Names {
 		if !reserved[n] {
-			t.props = append(t.props, prop{n, o.values[n]})
+			t.props = append(t.props, prop{n, o.Values[n]})
 		}
 	}
 	return t, p.body(t, o, space)
 }
 
 // name reads and registers the name of a type.
-func (p *parser) name(t *avroType, o *object, space string) error {
-	name, _ := o.text("name")
+func (p *parser) name(t *avroType, o *confluent.Object, space string) error {
+	name, _ := o.Text("name")
 	t.space = space
-	if s, ok := o.text("namespace"); ok {
+	if s, ok := o.Text("namespace"); ok {
 		t.space = s
 	}
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
@@ -188,32 +150,32 @@ func (p *parser) name(t *avroType, o *object, space string) error {
 		return schemaError("Can't redefine: " + t.full())
 	}
 	p.named[t.full()] = t
-	if doc, ok := o.text("doc"); ok {
+	if doc, ok := o.Text("doc"); ok {
 		t.doc = &doc
 	}
 	return nil
 }
 
-func (p *parser) body(t *avroType, o *object, space string) error {
+func (p *parser) body(t *avroType, o *confluent.Object, space string) error {
 	var err error
 	switch t.kind {
 	case fixed:
-		if json.Unmarshal(o.values["size"], &t.size) != nil || t.size < 0 {
+		if json.Unmarshal(o.Values["size"], &t.size) != nil || t.size < 0 {
 			return schemaError("Invalid or no size: " + t.full())
 		}
 	case enum:
-		if json.Unmarshal(o.values["symbols"], &t.symbols) != nil {
+		if json.Unmarshal(o.Values["symbols"], &t.symbols) != nil {
 			return schemaError("Enum has no symbols: " + t.full())
 		}
-		t.enumDefault, _ = o.text("default")
+		t.enumDefault, _ = o.Text("default")
 	case array, mapping:
-		below := o.values[map[kind]string{array: "items", mapping: "values"}[t.kind]]
+		below := o.Values[map[kind]string{array: "items", mapping: "values"}[t.kind]]
 		if len(below) == 0 {
 			return schemaError(kindNames[t.kind] + " has no type of its items")
 		}
 		t.elem, err = p.parse(below, space)
 	case record:
-		return p.fields(t, o.values["fields"])
+		return p.fields(t, o.Values["fields"])
 	}
 	return err
 }
@@ -224,25 +186,25 @@ func (p *parser) fields(t *avroType, text json.RawMessage) error {
 		return schemaError("Record has no fields: " + t.full())
 	}
 	for _, raw := range fields {
-		o, err := parseObject(raw)
+		o, err := confluent.ParseObject(raw)
 		if err != nil {
 			return err
 		}
 		f := avroField{}
-		f.name, _ = o.text("name")
+		f.name, _ = o.Text("name")
 		if err := checkName(f.name); err != nil {
 			return err
 		}
-		if len(o.values["type"]) == 0 {
+		if len(o.Values["type"]) == 0 {
 			return schemaError("No field type: " + t.full() + "." + f.name)
 		}
-		if f.typ, err = p.parse(o.values["type"], t.space); err != nil {
+		if f.typ, err = p.parse(o.Values["type"], t.space); err != nil {
 			return err
 		}
-		if doc, ok := o.text("doc"); ok {
+		if doc, ok := o.Text("doc"); ok {
 			f.doc = &doc
 		}
-		f.def = o.values["default"]
+		f.def = o.Values["default"]
 		t.fields = append(t.fields, f)
 	}
 	return nil

@@ -4,11 +4,10 @@ package avro
 
 import (
 	"context"
-	stdbinary "encoding/binary"
 	"fmt"
 
 	"freshet/change"
-	"freshet/emitter"
+	"freshet/emitter/confluent"
 	"freshet/emitter/topic"
 	"freshet/schema"
 	"freshet/schema/registry"
@@ -27,7 +26,7 @@ var _ sinks.Side = (*Side)(nil)
 
 // NewSide makes a Side that shares what a Format with the same settings knows of the registry.
 func NewSide(o Options, f *Format) *Side {
-	return &Side{options: o, client: f.client, plans: map[uint32]*plan{}}
+	return &Side{options: o, client: f.writer.Client, plans: map[uint32]*plan{}}
 }
 
 // DecodeData decodes a message.
@@ -43,21 +42,11 @@ func (s *Side) DecodeData(b *change.Batch, name string, data topic.Data) (*schem
 }
 
 func (s *Side) decode(b *change.Batch, data topic.Data) (*schema.Type, change.Value, error) {
-	head, body := []byte(nil), data.Body
-	if data.Head != nil {
-		head = data.Head.Bytes
+	id, body, err := confluent.Split(data)
+	if err != nil {
+		return nil, change.Value{}, err
 	}
-	if len(head) != headBytes {
-		wire := data.Bytes()
-		if len(wire) < headBytes || wire[0] != magic {
-			return nil, change.Value{}, emitter.Refuse("Unknown magic byte!")
-		}
-		head, body = wire[:headBytes], wire[headBytes:]
-	}
-	if head[0] != magic {
-		return nil, change.Value{}, emitter.Refuse("Unknown magic byte!")
-	}
-	p, err := s.plan(stdbinary.BigEndian.Uint32(head[1:]))
+	p, err := s.plan(id)
 	if err != nil {
 		return nil, change.Value{}, err
 	}
@@ -75,6 +64,9 @@ func (s *Side) plan(id uint32) (*plan, error) {
 		return p, nil
 	}
 	found, err := s.client.Schema(context.Background(), int(int32(id))) // the client bounds how long it may take
+	if err == nil {
+		found, err = found.Of(registry.Avro)
+	}
 	if err != nil {
 		return nil, err
 	}

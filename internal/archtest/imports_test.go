@@ -24,6 +24,8 @@ var levels = [][]string{
 	{"sinks/jdbc/postgres"},
 	// Generic engines, and targets.
 	{"snapshot", "emitter", "sinks/jdbc", "sinks/file", "emitter/topic/local", "emitter/topic/kafka"},
+	// What formats share.
+	{"emitter/confluent"},
 	// Databases and formats.
 	{"capture/postgres", "capture/file", "emitter/json", "emitter/plain", "emitter/avro", "internal/kafkaclient"},
 	// A format made of another.

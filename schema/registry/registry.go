@@ -30,12 +30,23 @@ type Options struct {
 	Timeout        time.Duration // of one question; 0 is 60 s
 }
 
-// Schema is a registered schema and the texts of those that it refers to, each behind what it needs itself.
+// The types of schemas.
+const (
+	Avro     = "AVRO"
+	JSON     = "JSON"
+	Protobuf = "PROTOBUF"
+)
+
+// Schema is a registered schema and those that it refers to, each behind what it needs itself.
 type Schema struct {
 	ID         int
+	Type       string
 	Text       string
-	References []string
+	References []Reference
 }
+
+// Reference is a schema by the name under which another one refers to it.
+type Reference struct{ Name, Text string }
 
 // Error is a question that was not answered, or answered with a refusal.
 type Error struct {
@@ -71,8 +82,14 @@ type Client struct {
 
 // question is what ids are kept by.
 type question struct {
-	subject, text string
-	register      bool
+	subject, kind, text string
+	register            bool
+}
+
+func (q *question) schema() sr.Schema {
+	var t sr.SchemaType
+	_ = t.UnmarshalText([]byte(q.kind)) // the names are those of this package
+	return sr.Schema{Type: t, Schema: q.text}
 }
 
 // New makes a Client. It asks nothing yet.
@@ -125,17 +142,19 @@ func (c *Client) context(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, c.timeout)
 }
 
-// Register is the id of an Avro schema under a subject, which gets it as a new version if it does not have it.
-func (c *Client) Register(ctx context.Context, subject, text string) (int, error) {
-	return c.id(ctx, question{subject, text, true}, func(ctx context.Context) (int, error) {
-		return c.client.RegisterSchema(ctx, subject, sr.Schema{Schema: text}, -1, -1)
+// Register is the id of a schema of a type under a subject, which gets it as a new version if it does not have it.
+func (c *Client) Register(ctx context.Context, subject, kind, text string) (int, error) {
+	q := question{subject, kind, text, true}
+	return c.id(ctx, q, func(ctx context.Context) (int, error) {
+		return c.client.RegisterSchema(ctx, subject, q.schema(), -1, -1)
 	})
 }
 
-// Lookup is the id of an Avro schema that the subject has.
-func (c *Client) Lookup(ctx context.Context, subject, text string) (int, error) {
-	return c.id(ctx, question{subject, text, false}, func(ctx context.Context) (int, error) {
-		found, err := c.client.LookupSchema(ctx, subject, sr.Schema{Schema: text})
+// Lookup is the id of a schema of a type that the subject has.
+func (c *Client) Lookup(ctx context.Context, subject, kind, text string) (int, error) {
+	q := question{subject, kind, text, false}
+	return c.id(ctx, q, func(ctx context.Context) (int, error) {
+		found, err := c.client.LookupSchema(ctx, subject, q.schema())
 		return found.ID, err
 	})
 }
@@ -209,15 +228,20 @@ func (c *Client) Schema(ctx context.Context, id int) (Schema, error) {
 	return s, nil
 }
 
+// Of is the schema if it is of a type.
+func (s Schema) Of(kind string) (Schema, error) {
+	if s.Type != kind {
+		return s, fmt.Errorf("schema %d is of type %s, not %s", s.ID, s.Type, kind)
+	}
+	return s, nil
+}
+
 // maxReferences bounds what one schema may refer to.
 const maxReferences = 1000
 
 // whole adds the schemas that one refers to.
 func (c *Client) whole(ctx context.Context, id int, found sr.Schema) (Schema, error) {
-	if found.Type != sr.TypeAvro {
-		return Schema{}, fmt.Errorf("it is of type %s, not AVRO", found.Type)
-	}
-	s := Schema{ID: id, Text: found.Schema}
+	s := Schema{ID: id, Type: found.Type.String(), Text: found.Schema}
 	seen := map[sr.SchemaReference]bool{}
 	var add func(refs []sr.SchemaReference) error
 	add = func(refs []sr.SchemaReference) error {
@@ -235,7 +259,7 @@ func (c *Client) whole(ctx context.Context, id int, found sr.Schema) (Schema, er
 			if err := add(of.References); err != nil {
 				return err
 			}
-			s.References = append(s.References, of.Schema.Schema)
+			s.References = append(s.References, Reference{ref.Name, of.Schema.Schema})
 		}
 		return nil
 	}
