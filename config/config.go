@@ -48,7 +48,7 @@ type Key struct {
 	Type       Type
 	Default    string // text form; "" with HasDefault false is none
 	HasDefault bool
-	Required   bool // reported by Debezium as "A value is required"
+	Required   bool // reported by Debezium as "A value is required"; an empty text of KafkaStyle is left to Check, where there is one
 	Importance Importance
 	Group      string
 	Order      int    // place in its group, 0 behind the property before it
@@ -214,7 +214,7 @@ func (d *Def) checkKey(k *Key, v Values) []Problem {
 	s, ok := v.raw[k.Name]
 	blank := strings.TrimSpace(s) == ""
 	switch {
-	case k.Required && blank:
+	case k.Required && blank && (!ok || k.Type != String || k.Check == nil || d.Style == DebeziumStyle): // to Kafka an empty text is one, which Check judges
 		return []Problem{d.problem(k, k.Name, s, d.missing())}
 	case ok && blank && k.Type != String && k.Type != List && k.Type != Password:
 		delete(v.raw, k.Name) // an empty number or flag means the default
@@ -263,7 +263,7 @@ func (d *Def) checkValue(k *Key, name, s string, v Values) []Problem {
 	}
 	if k.Check != nil {
 		if reason := k.Check(t, v); reason != "" {
-			problems = append(problems, d.problem(k, name, s, reason))
+			problems = append(problems, d.problem(k, name, t, reason))
 		}
 	}
 	if len(problems) > 0 {

@@ -147,7 +147,7 @@ func compactObject(dst *bytes.Buffer, text string) error {
 func (c *Connector) setSinkOffsets(ctx context.Context, a Admin, offsets []Offset) error {
 	targets := map[topic.Partition]int64{}
 	for _, o := range offsets {
-		p, at, err := sinkOffset(o)
+		p, at, err := sinkOffset(c.Name, o)
 		if err != nil {
 			return err
 		}
@@ -163,41 +163,63 @@ func (c *Connector) setSinkOffsets(ctx context.Context, a Admin, offsets []Offse
 
 func refusef(format string, args ...any) error { return &Error{400, fmt.Sprintf(format, args...)} }
 
-// sinkOffset reads an entry such as {"kafka_topic":"t","kafka_partition":0} with {"kafka_offset":5}; -1 forgets it.
-func sinkOffset(o Offset) (p topic.Partition, at int64, err error) {
-	var partition struct {
-		Topic     *string          `json:"kafka_topic"`
-		Partition *json.RawMessage `json:"kafka_partition"`
+// sinkOffset reads an entry such as {"kafka_topic":"t","kafka_partition":0} with {"kafka_offset":5}; -1 forgets it. The
+// messages are Kafka Connect's.
+func sinkOffset(connector string, o Offset) (p topic.Partition, at int64, err error) {
+	if o.Partition == "" {
+		return p, 0, refusef("The partition for a sink connector offset cannot be null or missing")
 	}
+	var partition, offset map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(o.Partition), &partition); err != nil {
-		return p, 0, refusef("The partition for a sink connector offset cannot be null or missing: %s", o.Partition)
+		return p, 0, refusef("The partition for a sink connector offset is no object: %s", o.Partition)
 	}
-	if partition.Topic == nil || partition.Partition == nil {
-		return p, 0, refusef(`The partition for a sink connector offset must contain the keys "kafka_topic" and "kafka_partition": %s`, o.Partition)
+	name, hasTopic := partition["kafka_topic"]
+	number, hasPartition := partition["kafka_partition"]
+	switch {
+	case !hasTopic || !hasPartition:
+		return p, 0, refusef("The partition for a sink connector offset must contain the keys 'kafka_topic' and 'kafka_partition'")
+	case isNull(name):
+		return p, 0, refusef("Kafka topic names must be valid strings and may not be null")
+	case isNull(number):
+		return p, 0, refusef("Kafka partitions must be valid numbers and may not be null")
 	}
-	n, err := integer(*partition.Partition)
-	if err != nil || n < 0 || n > 1<<31-1 {
-		return p, 0, refusef("Failed to parse the following Kafka partition value in the provided offsets: %s", *partition.Partition)
+	p.Topic = plainText(name)
+	n, err := strconv.ParseInt(plainText(number), 10, 32)
+	if err != nil {
+		return p, 0, refusef("Failed to parse the following Kafka partition value in the provided offsets: '%s'. Partition values for sink connectors need to be integers.", plainText(number))
 	}
-	p = topic.Partition{Topic: *partition.Topic, Partition: int32(n)}
+	if n < 0 {
+		return p, 0, &Error{500, fmt.Sprintf("Failed to alter consumer group offsets for connector %s: partition %d is negative", connector, n)}
+	}
+	p.Partition = int32(n)
 	if o.Offset == "" {
 		return p, -1, nil
 	}
-	var offset struct {
-		Offset *json.RawMessage `json:"kafka_offset"`
+	if err := json.Unmarshal([]byte(o.Offset), &offset); err != nil {
+		return p, 0, refusef("The offset for a sink connector is no object: %s", o.Offset)
 	}
-	if err := json.Unmarshal([]byte(o.Offset), &offset); err != nil || offset.Offset == nil {
-		return p, 0, refusef(`The offset for a sink connector should either be null or contain the key "kafka_offset": %s`, o.Offset)
+	value, ok := offset["kafka_offset"]
+	if !ok {
+		return p, 0, refusef("The offset for a sink connector should either be null or contain the key 'kafka_offset'")
 	}
-	if at, err = integer(*offset.Offset); err != nil || at < 0 {
-		return p, 0, refusef("Failed to parse the following Kafka offset value in the provided offsets: %s", *offset.Offset)
+	if at, err = strconv.ParseInt(plainText(value), 10, 64); err != nil {
+		return p, 0, refusef("Failed to parse the following Kafka offset value in the provided offsets: '%s'. Offset values for sink connectors need to be integers.", plainText(value))
+	}
+	if at < 0 {
+		return p, 0, &Error{500, fmt.Sprintf("Failed to modify offsets for sink connector %s: offset %d is negative", connector, at)}
 	}
 	return p, at, nil
 }
 
-// integer reads a JSON number, or a text that is one.
-func integer(raw json.RawMessage) (int64, error) {
-	return strconv.ParseInt(strings.Trim(string(raw), `"`), 10, 64)
+func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
+
+// plainText is a JSON string without its quotes, or another value as it is written.
+func plainText(raw json.RawMessage) string {
+	var s string
+	if !isNull(raw) && json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	return string(raw)
 }
 
 // ResetOffsets forgets all positions of the connector, whose tasks must not run.

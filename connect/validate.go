@@ -56,11 +56,6 @@ func (w *Worker) check(cfg map[string]string) (*checked, error) {
 	}) {
 		problems = append(problems, config.Problem{Property: "tasks.max", Message: "Invalid value null for configuration tasks.max: Value must be non-null"})
 	}
-	for i, p := range problems {
-		if _, present := c.raw["name"]; present && p.Property == "name" && strings.HasPrefix(p.Message, "Missing") {
-			problems[i].Message = "Invalid value " + strings.TrimSpace(c.raw["name"]) + " for configuration name: String may not be empty"
-		}
-	}
 	position := func(p config.Problem) int {
 		return slices.IndexFunc(common.Keys, func(k config.Key) bool { return k.Name == p.Property })
 	}

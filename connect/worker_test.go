@@ -339,11 +339,13 @@ func TestSinkOffsets(t *testing.T) {
 	c, err := w.NewConnector("c", sinkConfig)
 	require.NoError(t, err)
 	for _, bad := range []struct{ partition, offset, message string }{
-		{`null`, `{"kafka_offset":1}`, "must contain the keys"},
+		{``, `{"kafka_offset":1}`, "cannot be null or missing"},
+		{`7`, `{"kafka_offset":1}`, "is no object"},
+		{`{"kafka_topic":"in","kafka_partition":0}`, `[]`, "is no object"},
 		{`{"kafka_topic":"in"}`, `{"kafka_offset":1}`, "must contain the keys"},
 		{`{"kafka_topic":"in","kafka_partition":"x"}`, `{"kafka_offset":1}`, "Failed to parse the following Kafka partition"},
-		{`{"kafka_topic":"in","kafka_partition":0}`, `{"offset":1}`, `contain the key "kafka_offset"`},
-		{`{"kafka_topic":"in","kafka_partition":0}`, `{"kafka_offset":-1}`, "Failed to parse the following Kafka offset"},
+		{`{"kafka_topic":"in","kafka_partition":0}`, `{"offset":1}`, "contain the key 'kafka_offset'"},
+		{`{"kafka_topic":"in","kafka_partition":0}`, `{"kafka_offset":-1}`, "Failed to modify offsets for sink connector c"},
 		{`{"kafka_topic":"none","kafka_partition":0}`, `{"kafka_offset":1}`, "Failed to alter consumer group offsets for connector c"},
 	} {
 		require.ErrorContains(t, c.SetOffsets(t.Context(), []connect.Offset{{Partition: bad.partition, Offset: bad.offset}}), bad.message)

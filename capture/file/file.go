@@ -34,13 +34,20 @@ var definition = config.Def{Keys: []config.Key{
 	},
 	{
 		Name: "topic", Type: config.String, Required: true, Importance: config.High, Width: config.WidthNone,
-		Doc: "The topic to write the lines to.",
+		Doc: "The topic to write the lines to.", Check: notEmpty,
 	},
 	{
 		Name: "batch.size", Type: config.Int, Default: "2000", HasDefault: true, Importance: config.Low, Width: config.WidthNone,
 		Doc: "The most lines that are read at once.",
 	},
 }}
+
+func notEmpty(s string, _ config.Values) string {
+	if s == "" {
+		return "String must be non-empty"
+	}
+	return ""
+}
 
 // Describe declares the connector.
 func (*Connector) Describe() capture.Description {

@@ -46,6 +46,7 @@ func (a *api) table() []route {
 	}
 	routes = append(routes, a.snapshotRoutes()...)
 	routes = append(routes, a.watchRoutes()...)
+	routes = append(routes, a.adminRoutes()...)
 	if a.o.Topics != nil {
 		routes = append(routes, a.topicRoutes()...)
 	}

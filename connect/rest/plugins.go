@@ -122,6 +122,9 @@ func (a *api) pluginConfig(r *request) (reply, error) {
 		if !p.Matches(r.args[0]) {
 			continue
 		}
+		if err := wantVersion(&p, r.URL.Query()); err != nil {
+			return reply{}, err
+		}
 		out := []*keyInfo{}
 		for _, e := range append(listed(&p.Def), commonOf(p, connect.CommonDef(p.Kind, p.Version))...) {
 			out = append(out, e.info())

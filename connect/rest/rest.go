@@ -18,6 +18,7 @@ import (
 
 	"freshet/connect"
 	"freshet/emitter/topic"
+	"freshet/internal/loglevel"
 )
 
 // Options is what the handler needs.
@@ -38,6 +39,8 @@ type Options struct {
 	// Hosts are the names, besides addresses and localhost, that requests may give as Host. One "*" allows all.
 	Hosts []string
 	Log   *slog.Logger
+	// Levels are those of Log, which /admin/loggers shows and changes; nil does not serve it.
+	Levels *loglevel.Levels
 }
 
 // api serves the routes.

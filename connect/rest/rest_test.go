@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 const sourceBody = `{"name":"c","config":{"connector.class":"FileStreamSource","file":"in1.txt","topic":"t","database.password":"canary-4711"}}`
 
 func TestHost(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, nil)
 	for host, want := range map[string]int{
 		"localhost": 200, "localhost:99": 200, "LOCALHOST.": 200, "127.0.0.1": 200, "[::1]:8083": 200, "192.168.1.4:8083": 200,
 		"freshet.example": 200, "Freshet.Example:8083": 200,
@@ -42,7 +42,7 @@ func TestHost(t *testing.T) {
 }
 
 func TestCrossOriginRequestsAreRefused(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, nil)
 	for _, headers := range [][]string{
 		{"Sec-Fetch-Site", "cross-site"},
 		{"Sec-Fetch-Site", "same-site"},
@@ -62,7 +62,7 @@ func TestCrossOriginRequestsAreRefused(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, nil)
 	status, _, body := s.do(t, "POST", "/connectors", `{"name":"`+strings.Repeat("x", 1<<20)+`","config":{}}`)
 	require.Equal(t, http.StatusRequestEntityTooLarge, status, body)
 	require.Contains(t, body, "1 MiB")
@@ -71,7 +71,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestNumbersInConfigurations(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, nil)
 	status, _, body := s.do(t, "PUT", "/connectors/n/config",
 		`{"connector.class":"FileStreamSource","topic":"t","a":1.50,"b":1e3,"c":-0.0,"d":12345678901234567890,"e":true,"f":1e10,"g":0.0001,"h":1.25e-7,"i":-3}`)
 	require.Equal(t, 201, status, body)
@@ -86,7 +86,7 @@ func TestNumbersInConfigurations(t *testing.T) {
 
 // A password is in no answer, whatever is asked.
 func TestCanary(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, nil)
 	status, _, created := s.do(t, "POST", "/connectors", sourceBody)
 	require.Equal(t, 201, status)
 	answers := []string{created}
@@ -112,7 +112,7 @@ func TestCanary(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, nil)
 	validate := func(plugin, body string) (int, map[string]any) {
 		status, _, text := s.do(t, "PUT", "/connector-plugins/"+plugin+"/config/validate", body)
 		var out map[string]any
@@ -163,7 +163,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestPlugins(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, nil)
 	_, _, text := s.do(t, "GET", "/connector-plugins?connectorsOnly=false", "")
 	var plugins []map[string]string
 	require.NoError(t, json.Unmarshal([]byte(text), &plugins))
@@ -200,7 +200,7 @@ func (s *server) client(t *testing.T) *rest.Client {
 }
 
 func TestTopicsThroughTheAPI(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, nil)
 	c := s.client(t)
 	ctx := t.Context()
 	version, err := c.Ping(ctx, time.Second)
@@ -239,7 +239,7 @@ func TestTopicsThroughTheAPI(t *testing.T) {
 
 // A tail follows what comes, and ends with its client.
 func TestTailFollows(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, nil)
 	s.produce("k1-sink-in", `{"partition":0,"value":1}`)
 	ctx, cancel := context.WithCancel(t.Context())
 	in, out := io.Pipe()
@@ -265,7 +265,7 @@ func TestProduceLongLine(t *testing.T) {
 	if testing.Short() {
 		t.Skip("64 MiB")
 	}
-	s := newServer(t)
+	s := newServer(t, nil)
 	value := `"` + strings.Repeat("x", 64<<20) + `"`
 	n, err := s.client(t).Produce(t.Context(), "big", strings.NewReader(`{"value":`+value+`}`))
 	require.NoError(t, err)

@@ -21,31 +21,53 @@ import (
 	"freshet/connect/standalone"
 	"freshet/emitter/topic"
 	"freshet/emitter/topic/local"
+	"freshet/internal/loglevel"
 	"freshet/internal/topicio"
 )
 
 // server is a worker with the API in front of it.
 type server struct {
-	t      *testing.T
+	t      testing.TB
 	url    string
 	http   *httptest.Server
 	herder *standalone.Herder
 	log    *local.Log
 	source *connecttest.Source
+	levels *loglevel.Levels
 }
 
-// newServer starts a worker with the test connectors in an empty folder, and ends it with the test.
-func newServer(t *testing.T) *server {
+// newServer starts a worker with the test connectors in an empty folder, and ends it with the test. change, if not nil,
+// changes the options of the API.
+func newServer(t testing.TB, change func(o *rest.Options)) *server {
+	t.Helper()
+	source := &connecttest.Source{}
+	s := serverWith(t, change, func(log *local.Log, logger *slog.Logger) *connect.Worker {
+		return connecttest.NewWorker(t, log, source, nil, logger)
+	})
+	s.source = source
+	return s
+}
+
+// serverWith is newServer with another worker.
+func serverWith(t testing.TB, change func(o *rest.Options), worker func(log *local.Log, logger *slog.Logger) *connect.Worker) *server {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	db, log := connecttest.NewLog(t)
-	s := &server{t: t, log: log, source: &connecttest.Source{}}
+	levels, err := loglevel.New("info")
+	require.NoError(t, err)
+	s := &server{t: t, log: log, levels: levels}
 	h := httptest.NewUnstartedServer(nil)
 	logger := slog.New(slog.DiscardHandler)
 	s.herder = standalone.New(standalone.Options{
-		Worker: connecttest.NewWorker(t, log, s.source, nil, logger), Store: db, WorkerID: h.Listener.Addr().String(), Log: logger,
+		Worker: worker(log, logger), Store: db, WorkerID: h.Listener.Addr().String(), Log: logger,
 	})
-	h.Config.Handler = rest.New(rest.Options{Herder: s.herder, Topics: log, Commit: "abc", ClusterID: func() string { return "id" }, Hosts: []string{"freshet.example"}, Log: logger})
+	o := rest.Options{
+		Herder: s.herder, Topics: log, Commit: "abc", ClusterID: func() string { return "id" }, Hosts: []string{"freshet.example"}, Log: logger, Levels: levels,
+	}
+	if change != nil {
+		change(&o)
+	}
+	h.Config.Handler = rest.New(o)
 	h.Start()
 	s.http, s.url = h, h.URL
 	require.NoError(t, log.Create(t.Context(), topic.Spec{Name: "k1-sink-in", Partitions: 2}))

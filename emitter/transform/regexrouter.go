@@ -26,8 +26,14 @@ var regexRouterKind = kind{
 			},
 			{
 				Name: "replacement", Type: config.String, Required: true, Importance: config.High,
-				Doc:   "What takes the place of the first match; $1 and ${name} are groups.",
-				Check: func(s string, _ config.Values) string { _, reason := goTemplate(s, 9); return reason },
+				Doc: "What takes the place of the first match; $1 and ${name} are groups.",
+				Check: func(s string, _ config.Values) string {
+					if s == "" {
+						return "a topic cannot be without a name"
+					}
+					_, reason := goTemplate(s, 9)
+					return reason
+				},
 			},
 		}},
 	},

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"freshet/connect"
+	"freshet/internal/loglevel"
 	"freshet/internal/worker"
 )
 
@@ -37,7 +38,8 @@ type Env struct {
 // app is what all commands share. log is ready when a command runs.
 type app struct {
 	Env
-	log *slog.Logger
+	log    *slog.Logger
+	levels *loglevel.Levels // of log
 
 	logFormat, logLevel string
 	profiles            profiles
@@ -110,7 +112,7 @@ found a fault.`,
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.logFormat, "log-format", "text", "form of log lines on standard error: text or json")
-	flags.StringVar(&a.logLevel, "log-level", "info", "least level of log lines: debug, info, warn or error")
+	flags.StringVar(&a.logLevel, "log-level", "info", "least level of log lines: debug, info, warn, error or off; PUT /admin/loggers/NAME changes it")
 	flags.StringVar(&a.profiles.cpu, "cpu-profile", "", "file for a CPU profile of this run, for go tool pprof")
 	flags.StringVar(&a.profiles.allocs, "alloc-profile", "", "file for a profile of what this run allocates, for go tool pprof")
 	flags.StringVar(&a.profiles.block, "block-profile", "", "file for a profile of what goroutines of this run wait for, for go tool pprof")

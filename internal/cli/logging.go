@@ -4,23 +4,25 @@ package cli
 
 import (
 	"log/slog"
+	"math"
 	"time"
 
 	"freshet/connect"
+	"freshet/internal/loglevel"
 )
 
 // openLog makes the logger of the process, as the flags say.
 func (a *app) openLog() error {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
-		return usagef("--log-level %q is none of debug, info, warn, error", a.logLevel)
+	var err error
+	if a.levels, err = loglevel.New(a.logLevel); err != nil {
+		return usagef("--log-level %q is none of debug, info, warn, error, off", a.logLevel)
 	}
-	o := &slog.HandlerOptions{Level: level, ReplaceAttr: mask}
+	o := &slog.HandlerOptions{Level: slog.Level(math.MinInt), ReplaceAttr: mask} // levels decides
 	switch a.logFormat {
 	case "text":
-		a.log = slog.New(slog.NewTextHandler(a.Err, o))
+		a.log = slog.New(a.levels.Handler(slog.NewTextHandler(a.Err, o)))
 	case "json":
-		a.log = slog.New(slog.NewJSONHandler(a.Err, o))
+		a.log = slog.New(a.levels.Handler(slog.NewJSONHandler(a.Err, o)))
 	default:
 		return usagef("--log-format %q is none of text, json", a.logFormat)
 	}

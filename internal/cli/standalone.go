@@ -36,7 +36,7 @@ tasks and end with exit code 0.`,
 			}
 			return asUsage(worker.Run(cmd.Context(), worker.Options{
 				Properties: properties, Environ: a.Environ, Connectors: files, Plugins: plugins.All(), Insecure: insecure,
-				Commit: buildOf(a.Version).commit, Log: a.log,
+				Commit: buildOf(a.Version).commit, Log: a.log, Levels: a.levels,
 			}))
 		},
 	}

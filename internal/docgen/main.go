@@ -85,6 +85,10 @@ func pages(all *connect.Plugins) map[string][]byte {
 		out[g.file] = g.page()
 		fmt.Fprintf(&index, "| [%s](%s) | %s |\n", g.title, g.file, g.what())
 	}
+	for _, t := range tables() {
+		out[t.file] = t.page()
+		fmt.Fprintf(&index, "| [%s](%s) | %s |\n", t.title, t.file, t.about)
+	}
 	out["README.md"] = index.Bytes()
 	return out
 }

@@ -30,6 +30,7 @@ import (
 	"freshet/connect/standalone"
 	"freshet/emitter/topic"
 	"freshet/emitter/topic/local"
+	"freshet/internal/loglevel"
 	"freshet/internal/store"
 )
 
@@ -46,6 +47,8 @@ type Options struct {
 	Insecure bool
 	Commit   string // of the source, as GET / tells it
 	Log      *slog.Logger
+	// Levels are those of Log, which GET and PUT /admin/loggers show and change; nil serves neither.
+	Levels *loglevel.Levels
 	// Ready, if not nil, is called once everything runs. It must not block.
 	Ready func(Running)
 	// Progress, if not nil, is told how snapshots go on. It must not block.
@@ -146,7 +149,7 @@ func (w *whole) run(ctx context.Context) error {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	handler := rest.New(rest.Options{
 		Reports: herder.Reports, Metrics: metrics,
-		Herder: herder, Topics: w.topics, Commit: o.Commit, ClusterID: w.clusterID, Starting: w.starting, Hosts: s.hosts, Log: o.Log,
+		Herder: herder, Topics: w.topics, Commit: o.Commit, ClusterID: w.clusterID, Starting: w.starting, Hosts: s.hosts, Log: o.Log, Levels: o.Levels,
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	running := Running{Herder: herder, Topics: w.topics}
