@@ -74,8 +74,7 @@ const (
 	groupCommon = "Common"
 	groupErrors = "Error Handling"
 
-	kafkaOnly   = "topics are local, so there is no Kafka client to set up"
-	errorPolicy = "skipping or dead-lettering records that cannot be converted"
+	kafkaOnly = "topics are local, so there is no Kafka client to set up"
 )
 
 var commonKeys = []config.Key{
@@ -152,27 +151,27 @@ var commonKeys = []config.Key{
 	{
 		Name: "errors.retry.timeout", Type: config.Long, Default: "0", HasDefault: true, Importance: config.Medium, Group: groupErrors,
 		Display: "Retry Timeout for Errors", Width: config.WidthMedium,
-		Doc: "How long a failed conversion is tried again, in milliseconds.", Ignored: "conversions do not fail for a passing reason; everything else is retried for ever, or as errors.max.retries says",
+		Doc: "How long a conversion that fails for a passing reason is tried again, in milliseconds; -1 is for ever. With 0 a registry that is away is waited for, too, by opening the task anew.",
 	},
 	{
 		Name: "errors.retry.delay.max.ms", Type: config.Long, Default: "60000", HasDefault: true, Importance: config.Medium, Group: groupErrors,
 		Display: "Maximum Delay Between Retries for Errors", Width: config.WidthMedium,
-		Doc: "Longest wait between two attempts of a conversion.", Ignored: "conversions do not fail for a passing reason; everything else is retried for ever, or as errors.max.retries says",
+		Doc: "Longest wait between two attempts of a conversion.",
 	},
 	{
 		Name: "errors.tolerance", Type: config.String, Default: "none", HasDefault: true, Importance: config.Medium, Group: groupErrors,
 		Display: "Error Tolerance", Width: config.WidthShort,
-		Doc: "Whether records that cannot be converted are skipped.", Check: oneOf("none", "all"), Later: errorPolicy,
+		Doc: "Whether records that cannot be converted or transformed are skipped (all); with a dead letter queue records that the target refuses are, too.", Check: oneOf("none", "all"),
 	},
 	{
 		Name: "errors.log.enable", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium, Group: groupErrors,
 		Display: "Log Errors", Width: config.WidthShort,
-		Doc: "Whether to log every failed operation.", Ignored: "a failed operation is always logged",
+		Doc: "Whether to log every record that fails; what ends a task is always logged.",
 	},
 	{
 		Name: "errors.log.include.messages", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium, Group: groupErrors,
 		Display: "Log Error Details", Width: config.WidthShort,
-		Doc: "Whether the log tells the record that failed.", Ignored: "topic, partition, offset and key are always told, the rest of the record never",
+		Doc: "Whether that log tells which record it is: topic, partition, offset and time, never its values.",
 	},
 }
 
@@ -190,17 +189,17 @@ var sinkKeys = []config.Key{
 	{
 		Name: "errors.deadletterqueue.topic.name", Type: config.String, HasDefault: true, Importance: config.Medium, Group: groupErrors,
 		Display: "Dead Letter Queue Topic Name", Width: config.WidthMedium,
-		Doc: "Topic for records that the sink cannot take.", Later: errorPolicy,
+		Doc: "Topic for records that the sink cannot take; none unless given.",
 	},
 	{
 		Name: "errors.deadletterqueue.topic.replication.factor", Type: config.Short, Default: "3", HasDefault: true, Importance: config.Medium, Group: groupErrors,
 		Display: "Dead Letter Queue Topic Replication Factor", Width: config.WidthMedium,
-		Doc: "Replication factor of that topic.", Ignored: kafkaOnly,
+		Doc: "Replication factor of that topic, where it is created in Kafka.",
 	},
 	{
 		Name: "errors.deadletterqueue.context.headers.enable", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium, Group: groupErrors,
 		Display: "Enable Error Context Headers", Width: config.WidthMedium,
-		Doc: "Whether headers in that topic tell the error.", Later: errorPolicy,
+		Doc: "Whether headers in that topic tell the error.",
 	},
 }
 

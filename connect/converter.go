@@ -261,4 +261,10 @@ func (c Converters) headerFormat() emitter.HeaderFormat {
 }
 
 // decoder is the sink's side of the converters of keys and values, for one task.
-func (c Converters) decoder() sinks.Decoder { return sinks.NewDecoder(c.Key.Side(), c.Value.Side()) }
+func (c Converters) decoder() sinks.Decoder {
+	var header sinks.Side
+	if c.Header != nil {
+		header = c.Header.Side()
+	}
+	return sinks.NewDecoder(c.Key.Side(), c.Value.Side(), header)
+}

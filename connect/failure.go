@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"freshet/capture"
-	"freshet/emitter/json"
 	"freshet/sinks"
 )
 
@@ -94,13 +93,16 @@ func headline(kind string) string {
 	return "org.apache.kafka.connect.errors.ConnectException: An exception occurred in the change event producer. This connector will be stopped."
 }
 
-// traceOf is the trace of a failed task: Connect's exception, then the cause with its next step. A record that cannot be
-// converted has the exception and the words that Connect has for it.
+// traceOf is the trace of a failed task: Connect's exception, then the cause with its next step. A record that failed has the
+// exception and the words that Connect has for it.
 func traceOf(kind string, err error) string {
-	var data *json.DataError
-	if kind == sinkKind && errors.As(err, &data) {
-		return "org.apache.kafka.connect.errors.ConnectException: Tolerance exceeded in error handler\n" +
-			"Caused by: org.apache.kafka.connect.errors.DataException: " + RedactText(data.Error()) + "\n\tat " + place(err) + "\n"
+	var failed *ToleranceError
+	if errors.As(err, &failed) {
+		var places []string
+		if kind == sinkKind {
+			places = append(places, place(err))
+		}
+		return connectException + ": Tolerance exceeded in error handler\nCaused by: " + RedactText(stackOf(failed.Err, places...))
 	}
 	return headline(kind) + "\nCaused by: " + RedactText(err.Error()) + "\n"
 }

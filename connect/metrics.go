@@ -122,6 +122,9 @@ func (s *samples) native(c *ConnectorReport, t *TaskReport) {
 	s.counter("freshet_task_commits_total", "Positions and offsets that became durable.", t.Commits)
 	s.gauge("freshet_task_stalled_seconds", "How long the task makes no progress although there is something to read, 0 when it does.", t.StalledFor)
 	s.counter("freshet_watchdog_reopened_total", "How often the watchdog opened the task anew.", t.Reopened)
+	s.counter("freshet_record_errors_total", "Records that failed in a converter, a transform or the target.", t.Errors.Failures)
+	s.counter("freshet_records_skipped_total", "Records that failed and were skipped (errors.tolerance=all).", t.Errors.Skipped)
+	s.counter("freshet_dlq_records_total", "Records in the dead letter queue.", t.Errors.DeadLetters)
 	s.counter("invariant_violations_total", "Rules of the engine that were found broken. Anything but 0 is a bug.", t.Violations)
 	if t.Source == nil {
 		return
@@ -253,11 +256,28 @@ func (s *samples) connect(c *ConnectorReport, t *TaskReport) {
 			"status", strings.ToLower(string(state)))
 	}
 	s.counter("kafka_connect_connector_task_metrics_offset_commit_completion_total", "Positions that became durable.", t.Commits)
+	s.taskErrors(&t.Errors)
 	if src := t.Source; src != nil {
 		e := &src.Events
 		s.counter("kafka_connect_source_task_metrics_source_record_poll_total", "Events before transforms.", e.total()+e.Filtered+e.Failed)
 		s.counter("kafka_connect_source_task_metrics_source_record_write_total", "Records written.", e.Durable)
 	}
+}
+
+// taskErrors are Kafka Connect's task-error-metrics.
+func (s *samples) taskErrors(e *ErrorReport) {
+	const prefix = "kafka_connect_task_error_metrics_"
+	s.counter(prefix+"total_record_failures", "Records that failed.", e.Failures)
+	s.counter(prefix+"total_record_errors", "Records that failed, each once.", e.Failures)
+	s.counter(prefix+"total_records_skipped", "Records that were skipped because they failed.", e.Skipped)
+	s.counter(prefix+"total_errors_logged", "Failures that were logged.", e.Logged)
+	s.counter(prefix+"deadletterqueue_produce_requests", "Records for the dead letter queue.", e.DeadLetters+e.LostLetters)
+	s.counter(prefix+"deadletterqueue_produce_failures", "Records that the dead letter queue did not take.", e.LostLetters)
+	last := 0.0
+	if !e.Last.IsZero() {
+		last = float64(e.Last.UnixMilli())
+	}
+	s.gauge(prefix+"last_error_timestamp", "When a record failed last, ms since the epoch.", last)
 }
 
 // total is the number of events.

@@ -41,7 +41,18 @@ type TaskReport struct {
 	Commits    int64         `json:"commits"`           // positions and offsets that became durable
 	Stalled    string        `json:"stalled,omitempty"` // what the watchdog says, while there is no progress
 	StalledFor float64       `json:"stalled_seconds"`
+	Errors     ErrorReport   `json:"errors"`
 	Source     *SourceReport `json:"source,omitempty"`
+}
+
+// ErrorReport counts the records of a task that failed, since the connector was configured.
+type ErrorReport struct {
+	Failures    int64     `json:"failures"`
+	Skipped     int64     `json:"skipped"` // with errors.tolerance=all
+	Logged      int64     `json:"logged"`
+	DeadLetters int64     `json:"dead_letters"` // in the dead letter queue
+	LostLetters int64     `json:"dead_letter_failures"`
+	Last        time.Time `json:"last,omitzero"`
 }
 
 // SourceReport is the state of a source task.

@@ -49,7 +49,7 @@ func (t *sinkTask) Progress() int64 { return t.log.durable.Load() }
 
 // sinkOpener makes the Opener of a sink task. Everything is made anew for each attempt: it begins at the offsets that
 // were committed, or that the target keeps.
-func (c *Connector) sinkOpener(task int, log *slog.Logger) Opener {
+func (c *Connector) sinkOpener(task int, log *slog.Logger, counts *errorCounts) Opener {
 	w := c.worker
 	return c.withLog(task, func(ctx context.Context, topics topic.Log, v config.Values) (Task, error) {
 		s, err := subscription(c.Name, v)
@@ -59,6 +59,10 @@ func (c *Connector) sinkOpener(task int, log *slog.Logger) Opener {
 		chain, problems := transform.Parse(v.Raw())
 		if errs := config.Errors(problems); len(errs) > 0 {
 			return nil, finalError{errs[0]}
+		}
+		policy := c.errorPolicy(task, v, counts, log)
+		if err := policy.openQueue(ctx, v, topics); err != nil {
+			return nil, err
 		}
 		env := sinks.Env{Connector: c.Name, Group: s.Group, Task: task, Log: log}
 		if l, ok := topics.(topic.Identified); ok {
@@ -71,7 +75,7 @@ func (c *Connector) sinkOpener(task int, log *slog.Logger) Opener {
 		l := &taskLog{Log: topics, topics: c.Topics}
 		o := sinks.Options{
 			Log: l, Subscription: s, Decoder: c.set.converters.decoder(),
-			Writer: writer, DrainTimeout: w.config.DrainTimeout, Logger: log,
+			Writer: writer, DrainTimeout: w.config.DrainTimeout, Logger: log, Reporter: policy, Retry: retryOf(v),
 		}
 		if len(chain) > 0 {
 			o.Transforms = []sinks.Transform{&sinkChain{chain: chain, header: c.set.converters.headerFormat()}}

@@ -88,8 +88,8 @@ func (t *sourceTask) Progress() int64 { return t.log.durable.Load() }
 
 // sourceOpener makes the Opener of a source task. The formats live as long as the connector, so that their heads stay
 // interned over restarts; everything else is made anew for each attempt.
-func (c *Connector) sourceOpener(task int, log *slog.Logger, m *meter, watching *watch) Opener {
-	w := c.worker
+func (c *Connector) sourceOpener(task int, log *slog.Logger, s *SupervisorOptions) Opener {
+	w, m := c.worker, s.meter
 	key, value := c.set.converters.Key.Format(), c.set.converters.Value.Format()
 	header := c.set.converters.headerFormat()
 	var opened bool // once; from then on there is nothing new to be found by checks
@@ -142,12 +142,12 @@ func (c *Connector) sourceOpener(task int, log *slog.Logger, m *meter, watching 
 		o.Connector, o.Task, o.MarkKey, o.RunID = c.Name, task, markKey, w.runID
 		o.Key, o.Value, o.Header, o.Chain = key, value, header, chain
 		o.DrainTimeout, o.Log = w.config.DrainTimeout, log
-		o.From, o.Stats = from, &m.stats
+		o.From, o.Stats, o.Tolerate = from, &m.stats, c.errorPolicy(task, v, s.errors, log).Tolerate
 		if beater, ok := t.reader.(capture.Beater); ok && v.Get("heartbeat.action.query") != "" {
 			o.Heartbeat.Beat = beater.Beat
 		}
 		m.open(t.reader)
-		t.dog = &watchdog{stall: w.config.StallTimeout, observe: m.observe, counts: m.stats.Counts, watch: watching, log: log}
+		t.dog = &watchdog{stall: w.config.StallTimeout, observe: m.observe, counts: m.stats.Counts, watch: s.watch, log: log}
 		t.pipeline = emitter.NewPipeline(t.reader, t.log, o)
 		return t, nil
 	})

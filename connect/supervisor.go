@@ -33,8 +33,9 @@ type SupervisorOptions struct {
 	MaxRetries int
 	Log        *slog.Logger
 
-	meter *meter // nil for sinks
-	watch *watch // nil for sinks
+	meter  *meter // nil for sinks
+	watch  *watch // nil for sinks
+	errors *errorCounts
 }
 
 // Supervisor keeps one task going. It holds the only retry loop of the engine: readers, writers and logs return their
@@ -205,6 +206,9 @@ func (s *Supervisor) Report() TaskReport {
 	}
 	if s.o.meter != nil {
 		r.Source = s.o.meter.report(now)
+	}
+	if s.o.errors != nil {
+		r.Errors = s.o.errors.report()
 	}
 	return r
 }

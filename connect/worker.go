@@ -272,9 +272,9 @@ func (c *Connector) current(task int) (settings, error) {
 func (c *Connector) NewTask(task int) *Supervisor {
 	v := c.tasks[task]
 	log := c.worker.log.With("connector", c.Name, "task", task)
-	o := SupervisorOptions{Kind: c.Plugin.Kind, Backoff: c.worker.config.Backoff, MaxRetries: -1, Log: log}
+	o := SupervisorOptions{Kind: c.Plugin.Kind, Backoff: c.worker.config.Backoff, MaxRetries: -1, Log: log, errors: &errorCounts{}}
 	if c.Plugin.Sink != nil {
-		o.Open = c.sinkOpener(task, log)
+		o.Open = c.sinkOpener(task, log, o.errors)
 		return NewSupervisor(o)
 	}
 	if v.Has("errors.max.retries") {
@@ -288,7 +288,7 @@ func (c *Connector) NewTask(task int) *Supervisor {
 		prefix: v.Get("topic.prefix"), database: v.Get("database.dbname"), tags: parseTags(v.List("custom.metric.tags")),
 		skipsUnchanged: v.Bool("skip.messages.without.change"),
 	}
-	o.Open = c.sourceOpener(task, log, o.meter, o.watch)
+	o.Open = c.sourceOpener(task, log, &o)
 	return NewSupervisor(o)
 }
 

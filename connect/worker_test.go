@@ -98,10 +98,13 @@ func TestValidate(t *testing.T) {
 			"Invalid value perhaps for configuration schemas.enable: Expected value to be either true or false",
 		}},
 		{"setting without its converter", with(sinkConfig, "key.converter.schemas.enable", "perhaps"), nil},
-		{"dead letters", with(sinkConfig, "errors.deadletterqueue.topic.name", "dlq"), []string{
-			"Invalid value dlq for configuration errors.deadletterqueue.topic.name: not served yet: skipping or dead-lettering records that cannot be converted",
+		{"dead letters among what is read", with(sinkConfig, "topics", "a,dlq", "errors.deadletterqueue.topic.name", "dlq"), []string{
+			"The DLQ topic 'dlq' may not be included in the list of topics ('topics=[a, dlq]') consumed by the connector",
 		}},
-		{"mistakes before what is not served", with(sinkConfig, "errors.deadletterqueue.topic.name", "dlq", "tasks.max", "0"), []string{
+		{"tolerance of some", with(sinkConfig, "errors.tolerance", "some"), []string{
+			"Invalid value some for configuration errors.tolerance: String must be one of: none, all",
+		}},
+		{"mistakes before what is not served", with(sourceConfig, "future", "x", "tasks.max", "0"), []string{
 			"Invalid value 0 for configuration tasks.max: Value must be at least 1",
 		}},
 		{"control characters", with(sourceConfig, "name", "a\nb"), []string{
@@ -129,10 +132,10 @@ func TestValidateWarns(t *testing.T) {
 	_, log := connecttest.NewLog(t)
 	w := connecttest.NewWorker(t, log, nil, nil, nil)
 	c, err := w.NewConnector("c", with(sourceConfig, "fiel", "x", "producer.override.linger.ms", "5", "topic.creation.default.partitions", "3",
-		"errors.log.enable", "true", "transforms.old.type", "x", "value.converter.schemas.enable", "false"))
+		"connector.plugin.version", "1", "transforms.old.type", "x", "value.converter.schemas.enable", "false"))
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		"The property 'errors.log.enable' has no effect here: a failed operation is always logged",
+		"The property 'connector.plugin.version' has no effect here: there is one version of each plug-in",
 		"The property 'fiel' is not known to this connector and has no effect",
 		"The property 'producer.override.linger.ms' has no effect here: topics are local, so there is no Kafka client to set up",
 		"The property 'topic.creation.default.partitions' has no effect here: topics are made with the log's defaults",

@@ -39,6 +39,8 @@ type Options struct {
 	Skip           map[change.Op]bool
 	SkipUnchanged  bool   // leave out updates whose rows are equal
 	OnEventFailure string // fail, warn, skip or ignore
+	// Tolerate, if not nil, takes the error of a record, of which subject tells more: nil leaves the record out.
+	Tolerate func(subject string, err error) error
 
 	TransactionTopic string // of transaction metadata; "" for none
 	Messages         *capture.MessageBlock

@@ -104,7 +104,7 @@ func (r *recorder) addPlain(b *change.Batch, c *change.Change) error {
 	}
 	value, err := r.typedData(r.o.Value, b, c.Table.ID.Name, t, b.At(c.After, 0))
 	if err != nil {
-		return fmt.Errorf("encode value for topic %q: %w", c.Table.ID.Name, err)
+		return r.tolerated(c, failedAt(change.StageValue, fmt.Errorf("encode value for topic %q: %w", c.Table.ID.Name, err)))
 	}
 	r.out = append(r.out, topic.Record{Topic: c.Table.ID.Name, Partition: topic.AnyPartition, Value: value})
 	return nil
@@ -163,11 +163,11 @@ func (r *recorder) addOwn(rec *transform.Record) error {
 	rec.Touched = true
 	keep, err := r.o.Chain.Apply(rec)
 	if err != nil {
-		return fmt.Errorf("transform record for topic %q: %w", rec.Topic, err)
+		return r.tolerated(nil, failedAt(change.StageTransform, fmt.Errorf("transform record for topic %q: %w", rec.Topic, err)))
 	}
 	if !keep {
 		r.stats.filtered.Add(1) // I5
 		return nil
 	}
-	return r.addTyped(nil, rec.Data, nil, rec, 0)
+	return r.tolerated(nil, r.addTyped(nil, rec.Data, nil, rec, 0))
 }

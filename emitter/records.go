@@ -225,29 +225,63 @@ func (r *recorder) addEvent(p *tablePlan, b *change.Batch, c *change.Change, fir
 	if r.lazy {
 		return r.addTransformed(p, b, c, first, tombstone, now)
 	}
-	headers, err := r.headers(b, first)
+	rec := topic.Record{Topic: p.routed, Partition: topic.AnyPartition}
+	err := r.startRecord(&rec, p, b, c, first)
 	if err != nil {
-		return err
-	}
-	rec := topic.Record{Topic: p.routed, Partition: topic.AnyPartition, Headers: headers}
-	if p.keyed(c) {
-		if rec.Key, err = r.encode(p.key, b, r.key(p, b, c.Key)); err != nil {
-			return fmt.Errorf("encode key of table %q: %w", c.Table.ID, err)
-		}
+		return r.tolerated(c, err)
 	}
 	mark := len(r.arena)
 	out, err := p.value.AppendValue(r.arena, b, c, now)
-	if err != nil {
-		return fmt.Errorf("encode row of table %q: %w", c.Table.ID, err)
+	if err == nil {
+		r.arena = out
+		rec.Value = topic.Data{Head: p.value.Head(), Body: r.arena[mark:len(r.arena):len(r.arena)]}
+		r.out = append(r.out, rec)
+		r.stats.count(c.Op)
+	} else if err = r.tolerated(c, failedAt(change.StageValue, fmt.Errorf("encode row of table %q: %w", c.Table.ID, err))); err != nil {
+		return err
 	}
-	r.arena = out
-	rec.Value = topic.Data{Head: p.value.Head(), Body: r.arena[mark:len(r.arena):len(r.arena)]}
-	r.out = append(r.out, rec)
 	if tombstone {
 		rec.Value = topic.Data{}
 		r.out = append(r.out, rec)
 	}
-	r.stats.count(c.Op)
+	return nil
+}
+
+// startRecord fills in headers and key of an event.
+func (r *recorder) startRecord(rec *topic.Record, p *tablePlan, b *change.Batch, c *change.Change, first *transform.Header) (err error) {
+	if rec.Headers, err = r.headers(b, first); err != nil {
+		return failedAt(change.StageHeader, err)
+	}
+	if p.keyed(c) {
+		if rec.Key, err = r.encode(p.key, b, r.key(p, b, c.Key)); err != nil {
+			return failedAt(change.StageKey, fmt.Errorf("encode key of table %q: %w", c.Table.ID, err))
+		}
+	}
+	return nil
+}
+
+// failedAt tells the stage of an error.
+func failedAt(stage change.Stage, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &change.StageError{Stage: stage, Err: err}
+}
+
+// tolerated gives the error of a record to the connector's error policy: nil leaves the record out. Nothing of it is in r.out
+// then.
+func (r *recorder) tolerated(c *change.Change, err error) error {
+	if err == nil || r.o.Tolerate == nil || passing(err) {
+		return err
+	}
+	subject := "the connector itself"
+	if c != nil {
+		subject = "table " + c.Subject() + ", operation " + string(rune(c.Op))
+	}
+	if err := r.o.Tolerate(subject, err); err != nil {
+		return err
+	}
+	r.stats.failed.Add(1) // I5
 	return nil
 }
 
@@ -306,29 +340,26 @@ func (r *recorder) addTransformed(p *tablePlan, b *change.Batch, c *change.Chang
 	}
 	dead := rec
 	keep, err := r.o.Chain.Apply(&rec)
-	if err != nil {
-		return fmt.Errorf("transform event of table %q: %w", c.Table.ID, err)
-	}
-	if keep {
-		if err := r.addTyped(p, b, c, &rec, now); err != nil {
-			return err
-		}
+	switch {
+	case err != nil:
+		err = failedAt(change.StageTransform, fmt.Errorf("transform event of table %q: %w", c.Table.ID, err))
+	case keep:
+		err = r.addTyped(p, b, c, &rec, now)
 		dead.Headers = rec.Headers
-	} else {
+	default:
 		r.stats.filtered.Add(1)
 	}
-	if !tombstone {
-		return nil
+	if err = r.tolerated(c, err); err != nil || !tombstone {
+		return err
 	}
 	dead.ValueType, dead.Value, dead.Lazy = nil, change.NullValue(), nil
 	if keep, err = r.o.Chain.Apply(&dead); err != nil {
-		return fmt.Errorf("transform tombstone of table %q: %w", c.Table.ID, err)
+		err = failedAt(change.StageTransform, fmt.Errorf("transform tombstone of table %q: %w", c.Table.ID, err))
+	} else if keep {
+		dead.Touched = true
+		err = r.addTyped(p, b, nil, &dead, now)
 	}
-	if !keep {
-		return nil
-	}
-	dead.Touched = true
-	return r.addTyped(p, b, nil, &dead, now)
+	return r.tolerated(c, err)
 }
 
 // addTyped encodes a record that went through transforms: by the plan of its table where they left it alone.
@@ -337,13 +368,13 @@ func (r *recorder) addTyped(p *tablePlan, b *change.Batch, c *change.Change, rec
 	for i := range rec.Headers {
 		h, err := r.header(b, &rec.Headers[i])
 		if err != nil {
-			return err
+			return failedAt(change.StageHeader, err)
 		}
 		out.Headers = append(out.Headers, h)
 	}
 	var err error
 	if out.Key, err = r.typedData(r.o.Key, b, rec.Topic, rec.KeyType, rec.Key); err != nil {
-		return fmt.Errorf("encode key for topic %q: %w", rec.Topic, err)
+		return failedAt(change.StageKey, fmt.Errorf("encode key for topic %q: %w", rec.Topic, err))
 	}
 	if !rec.Touched && rec.Topic != p.routed && r.bound { // the table's plan is of another topic
 		if err = rec.Load(); err != nil {
@@ -360,7 +391,7 @@ func (r *recorder) addTyped(p *tablePlan, b *change.Batch, c *change.Change, rec
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("encode value for topic %q: %w", rec.Topic, err)
+		return failedAt(change.StageValue, fmt.Errorf("encode value for topic %q: %w", rec.Topic, err))
 	}
 	r.out = append(r.out, out)
 	if c != nil {

@@ -17,10 +17,11 @@ type Side interface {
 	DecodeData(b *change.Batch, topic string, data topic.Data) (*schema.Type, change.Value, error)
 }
 
-// NewDecoder makes a Decoder of a key converter and a value converter.
-func NewDecoder(key, value Side) Decoder { return &decoder{key, value} }
+// NewDecoder makes a Decoder of a key converter and a value converter. header, if not nil, is a converter that may refuse a
+// header; what it makes of the others is not used.
+func NewDecoder(key, value, header Side) Decoder { return &decoder{key, value, header} }
 
-type decoder struct{ key, value Side }
+type decoder struct{ key, value, header Side }
 
 // Decode decodes key and value.
 func (d *decoder) Decode(b *Batch, r *topic.Record) (Record, error) {
@@ -29,10 +30,18 @@ func (d *decoder) Decode(b *Batch, r *topic.Record) (Record, error) {
 	}
 	var err error
 	if out.KeyType, out.Key, err = d.key.DecodeData(&b.Data, r.Topic, r.Key); err != nil {
-		return out, fmt.Errorf("convert key: %w", err)
+		return out, &change.StageError{Stage: change.StageKey, Err: fmt.Errorf("convert key: %w", err)}
 	}
 	if out.ValueType, out.Value, err = d.value.DecodeData(&b.Data, r.Topic, r.Value); err != nil {
-		return out, fmt.Errorf("convert value: %w", err)
+		return out, &change.StageError{Stage: change.StageValue, Err: fmt.Errorf("convert value: %w", err)}
+	}
+	if d.header == nil {
+		return out, nil
+	}
+	for _, h := range r.Headers {
+		if _, _, err = d.header.DecodeData(&b.Data, r.Topic, topic.Data{Body: h.Value}); err != nil {
+			return out, &change.StageError{Stage: change.StageHeader, Err: fmt.Errorf("convert header %q: %w", h.Key, err)}
+		}
 	}
 	return out, nil
 }

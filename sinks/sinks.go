@@ -51,6 +51,8 @@ type Record struct {
 	ValueType *schema.Type
 	Value     change.Value
 	Headers   []topic.Header
+
+	raw int32 // index of the record as it was read in Batch.raws, from 1 on; 0 where it is not kept
 }
 
 // IsTombstone says whether the record has neither value nor value schema.
@@ -63,7 +65,27 @@ type Batch struct {
 	// Next are the offsets to go on at once the batch is applied, including records that transforms dropped.
 	Next    map[topic.Partition]int64
 	headers []topic.Header // of Records
+	raws    []topic.Record // of Records, as they were read; only where records are isolated
 }
+
+// keep keeps a record as it was read, and returns its number.
+func (b *Batch) keep(r *topic.Record) int32 {
+	c := *r
+	c.Key.Body, c.Value.Body = b.ownBytes(r.Key.Body), b.ownBytes(r.Value.Body)
+	c.Headers = b.own(r.Headers)
+	b.raws = append(b.raws, c)
+	return int32(len(b.raws))
+}
+
+func (b *Batch) ownBytes(p []byte) []byte {
+	if len(p) == 0 {
+		return p[:0:0]
+	}
+	return b.Data.Bytes(b.Data.BytesOf(p))
+}
+
+// rawOf is a record of Records as it was read.
+func (b *Batch) rawOf(i int) *topic.Record { return &b.raws[b.Records[i].raw-1] }
 
 // own copies headers, which belong to the cursor until its next poll, into the batch.
 func (b *Batch) own(headers []topic.Header) []topic.Header {
@@ -86,6 +108,8 @@ func (b *Batch) Reset() {
 	b.Records = b.Records[:0]
 	clear(b.headers)
 	b.headers = b.headers[:0]
+	clear(b.raws)
+	b.raws = b.raws[:0]
 	b.Data.Reset()
 	clear(b.Next)
 }

@@ -35,7 +35,10 @@ type Options struct {
 	CommitInterval time.Duration
 	// DrainTimeout is how long a batch that is being written may go on after the end of Run's context.
 	DrainTimeout time.Duration
-	Logger       *slog.Logger
+	// Reporter, if not nil, decides what becomes of records that fail; without one they end the task.
+	Reporter Reporter
+	Retry    Retry
+	Logger   *slog.Logger
 }
 
 const (
@@ -98,7 +101,11 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	if err := t.position(ctx); err != nil {
 		return ended(ctx, err)
 	}
-	w := startWriting(ctx, t.o.Writer, t.o.DrainTimeout)
+	write := plainly(t.o.Writer)
+	if t.o.Reporter != nil {
+		write = (&isolating{t.o.Writer, t.o.Reporter}).write
+	}
+	w := startWriting(ctx, write, t.o.DrainTimeout)
 	defer w.stop()
 	return t.loop(ctx, w)
 }
@@ -189,7 +196,7 @@ func (t *Task) fill(ctx, running context.Context, writing bool, b *Batch) error 
 			}
 			return ended(ctx, fmt.Errorf("poll: %w", err))
 		}
-		if err := t.decode(b, records); err != nil {
+		if err := t.decode(ctx, b, records); err != nil {
 			return err
 		}
 		t.adapt(len(records) >= limit, b)
@@ -210,8 +217,10 @@ func (t *Task) adapt(full bool, b *Batch) {
 	}
 }
 
-// decode appends records to b, without those that the target has and those that a transform drops.
-func (t *Task) decode(b *Batch, records []topic.Record) error {
+// decode appends records to b, without those that the target has, those that a transform drops and those that are skipped
+// because they failed.
+func (t *Task) decode(ctx context.Context, b *Batch, records []topic.Record) error {
+	isolates := t.o.Reporter != nil && t.o.Reporter.Isolates()
 	for i := range records {
 		raw := &records[i]
 		p := topic.Partition{Topic: raw.Topic, Partition: raw.Partition}
@@ -219,41 +228,61 @@ func (t *Task) decode(b *Batch, records []topic.Record) error {
 			b.Next[p] = at
 			continue
 		}
-		r, err := t.o.Decoder.Decode(b, raw)
+		r, keep, err := t.record(ctx, b, raw)
 		if err != nil {
-			return recordError(raw, err)
-		}
-		r.Source = p
-		keep := true
-		for _, transform := range t.o.Transforms {
-			if keep, err = transform.Apply(b, &r); err != nil {
+			if err := t.report(ctx, raw, err); err != nil {
 				return recordError(raw, err)
 			}
-			if !keep {
-				break
-			}
+			keep = false
 		}
 		b.Next[p] = raw.Offset + 1
 		if keep {
+			r.Source = p
 			r.Headers = b.own(r.Headers)
+			if isolates {
+				r.raw = b.keep(raw)
+			}
 			b.Records = append(b.Records, r)
 		}
 	}
 	return nil
 }
 
+// record decodes and transforms a record; keep is false for one that a transform drops.
+func (t *Task) record(ctx context.Context, b *Batch, raw *topic.Record) (r Record, keep bool, err error) {
+	if err = t.o.Retry.do(ctx, func() error {
+		r, err = t.o.Decoder.Decode(b, raw)
+		return err
+	}); err != nil {
+		return r, false, err
+	}
+	r.Source = topic.Partition{Topic: raw.Topic, Partition: raw.Partition}
+	for _, transform := range t.o.Transforms {
+		if err = t.o.Retry.do(ctx, func() error {
+			keep, err = transform.Apply(b, &r)
+			return err
+		}); err != nil || !keep {
+			return r, false, err
+		}
+	}
+	return r, true, nil
+}
+
 // recordError is the error of one record, unless it is one that may pass by itself.
 func recordError(r *topic.Record, err error) error {
-	var t interface{ Temporary() bool }
-	if errors.As(err, &t) && t.Temporary() {
+	if temporary(err) {
 		return fmt.Errorf("record %s-%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
+	return &RowError{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: KeyText(r.Key), Err: err}
+}
+
+// KeyText shows a key in messages, shortened.
+func KeyText(key topic.Data) string {
 	const shown = 120
-	key := "null"
-	if !r.Key.IsNull() {
-		key = string(r.Key.Body[:min(len(r.Key.Body), shown)])
+	if key.IsNull() {
+		return "null"
 	}
-	return &RowError{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: key, Err: err}
+	return string(key.Body[:min(len(key.Body), shown)])
 }
 
 // position makes the cursor go on where the target is, if the target keeps offsets (the exactly-once effect).

@@ -21,25 +21,36 @@ type writeJob struct {
 	done  context.CancelFunc
 }
 
-// startWriting starts the goroutine. A Write may go on for the drain timeout after the end of ctx.
-func startWriting(ctx context.Context, writer Writer, drain time.Duration) *writing {
+// writeFunc writes a batch.
+type writeFunc func(ctx context.Context, b *Batch) error
+
+// plainly writes by a Writer. A batch without records, all of which were dropped, concerns only one that keeps offsets.
+func plainly(writer Writer) writeFunc {
+	_, keeps := writer.(Positioner)
+	return func(ctx context.Context, b *Batch) error {
+		if len(b.Records) == 0 && !keeps {
+			return nil
+		}
+		return writer.Write(ctx, b)
+	}
+}
+
+// startWriting starts the goroutine. A write may go on for the drain timeout after the end of ctx.
+func startWriting(ctx context.Context, write writeFunc, drain time.Duration) *writing {
 	w := &writing{batches: make(chan writeJob), results: make(chan error, 1), stopped: make(chan struct{})}
 	go func() {
 		defer close(w.stopped)
 		for job := range w.batches {
-			w.results <- write(ctx, writer, job.batch, drain)
+			w.results <- drained(ctx, write, job.batch, drain)
 			job.done()
 		}
 	}()
 	return w
 }
 
-// write writes one batch. A batch without records, all of which were dropped, concerns only a Writer that keeps offsets.
-func write(ctx context.Context, writer Writer, b *Batch, drain time.Duration) error {
-	if _, keeps := writer.(Positioner); len(b.Records) == 0 && !keeps {
-		return nil
-	}
-	drained, cancel := context.WithCancel(context.WithoutCancel(ctx))
+// drained writes one batch, which the end of ctx ends only after the drain timeout.
+func drained(ctx context.Context, write writeFunc, b *Batch, drain time.Duration) error {
+	draining, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
 		deadline := time.NewTimer(drain)
@@ -47,11 +58,11 @@ func write(ctx context.Context, writer Writer, b *Batch, drain time.Duration) er
 		select {
 		case <-deadline.C:
 			cancel()
-		case <-drained.Done():
+		case <-draining.Done():
 		}
 	})
 	defer stop()
-	return writer.Write(drained, b)
+	return write(draining, b)
 }
 
 // start hands a batch over. The batch belongs to the goroutine until wait returns. The context that start returns ends

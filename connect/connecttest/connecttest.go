@@ -77,6 +77,7 @@ var fileKeys = []config.Key{
 	},
 	{Name: "batch.size", Type: config.Int, Default: "2000", HasDefault: true, Importance: config.Low, Doc: "Lines a poll."},
 	{Name: "database.password", Type: config.Password, Importance: config.Low, Doc: "A secret."},
+	{Name: "future", Type: config.String, Importance: config.Low, Unlisted: true, Doc: "Not served.", Later: "the future"},
 	{Name: "topic.prefix", Type: config.String, Importance: config.Low, Unlisted: true, Doc: "Key of the connector's signals."},
 	{Name: "signal.enabled.channels", Type: config.List, Importance: config.Low, Unlisted: true, Doc: "Channels of signals."},
 	{Name: "signal.kafka.topic", Type: config.String, Importance: config.Low, Unlisted: true, Doc: "Topic of signals."},

@@ -13,7 +13,7 @@ import (
 
 // NewDecoder makes the Decoder of a JsonConverter for keys and one for values.
 func NewDecoder(key, value Options) sinks.Decoder {
-	return sinks.NewDecoder(NewSide(key), NewSide(value))
+	return sinks.NewDecoder(NewSide(key), NewSide(value), nil)
 }
 
 // known is a schema with its plan. prefix is {"schema":…,"payload": as a record without a Head began with it.

@@ -88,6 +88,7 @@ type Unit struct {
 type Spec struct {
 	Name           string
 	Partitions     int32
+	Replication    int16         // copies in a cluster; no meaning elsewhere
 	RetentionTime  time.Duration // records older may go; < 0 keeps for ever
 	RetentionBytes int64         // per partition; < 0 keeps all
 }

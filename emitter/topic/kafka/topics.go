@@ -254,6 +254,9 @@ func (l *Log) Create(ctx context.Context, specs ...topic.Spec) error {
 		if s.Partitions > 0 {
 			c.Partitions = s.Partitions
 		}
+		if s.Replication > 0 {
+			c.Replication = s.Replication
+		}
 		configs := map[string]string{}
 		maps.Copy(configs, c.Configs)
 		if s.RetentionTime != 0 {
