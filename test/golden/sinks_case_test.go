@@ -293,6 +293,53 @@ func (r *sinkRun) dump(tag string) {
 		r.out.files["ddl.txt"] = ddl
 	}
 	r.out.files["rows"+tag+".jsonl"] = rows
+	if queue := r.config["errors.deadletterqueue.topic.name"]; queue != "" && tag == "" {
+		r.out.files["dlq.jsonl"] = r.letters(queue)
+	}
+}
+
+// letters writes down what is in a dead letter queue.
+func (r *sinkRun) letters(queue string) string {
+	r.t.Helper()
+	var out strings.Builder
+	for _, rec := range r.worker.records(r.t, func(name string) bool { return name == queue }) {
+		letter := inputRecord{Topic: queue, Key: jsonOf(r.t, rec.Key), Value: jsonOf(r.t, rec.Value)}
+		for _, h := range rec.Headers {
+			value := strings.ReplaceAll(string(h.Value), r.name, "${name}")
+			if h.Key == "__connect.errors.exception.stacktrace" {
+				value, _, _ = strings.Cut(value, "\n")
+			}
+			letter.Headers = append(letter.Headers, [2]*string{&h.Key, &value})
+		}
+		text, err := json.Marshal(letter)
+		require.NoError(r.t, err)
+		out.WriteString(canonical(r.t, text) + "\n")
+	}
+	return out.String()
+}
+
+// jsonOf is the inverse of wireOf.
+func jsonOf(t *testing.T, d topic.Data) json.RawMessage {
+	t.Helper()
+	if d.IsNull() {
+		return json.RawMessage("null")
+	}
+	if json.Valid(d.Bytes()) {
+		return d.Bytes()
+	}
+	text, err := json.Marshal(map[string]string{"$text": string(d.Bytes())})
+	require.NoError(t, err)
+	return text
+}
+
+// canonical is a JSON text with sorted members and without blanks.
+func canonical(t *testing.T, raw []byte) string {
+	t.Helper()
+	var v any
+	require.NoError(t, json.Unmarshal(raw, &v))
+	text, err := json.Marshal(v)
+	require.NoError(t, err)
+	return string(text)
 }
 
 const columnsQuery = `select n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
