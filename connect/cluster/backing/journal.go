@@ -79,7 +79,7 @@ func (j *journal) start(ctx context.Context) (err error) {
 		return err
 	}
 	j.admin = kadm.NewClient(j.asker)
-	if j.producer, err = j.client(j.name, producing(j.topic.Name)...); err != nil {
+	if j.producer, err = j.client(j.name, append(producing(j.topic.Name), kgo.AllowIdempotentProduceCancellation())...); err != nil {
 		return err
 	}
 	if err := j.prepare(ctx); err != nil {
@@ -104,7 +104,7 @@ func (j *journal) start(ctx context.Context) (err error) {
 func producing(name string) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.DefaultProduceTopic(name), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.AllowIdempotentProduceCancellation(),
+		kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()),
 	}
 }
 
@@ -241,12 +241,14 @@ func (j *journal) read(ctx context.Context) {
 			return
 		}
 		var failed error
+		gone := false
 		fetches.EachError(func(_ string, _ int32, err error) {
 			var loss *kgo.ErrDataLoss
 			if errors.As(err, &loss) {
 				j.o.log().Warn("an internal topic was made anew, or cut", "topic", j.topic.Name, "partition", loss.Partition, "offset", loss.ConsumedTo, "to", loss.ResetTo)
 				return
 			}
+			gone = gone || isGone(err)
 			if failed = kafka.Explain("read topic", j.topic.Name, err); failed != nil {
 				j.warn(failed)
 			}
@@ -262,10 +264,17 @@ func (j *journal) read(ctx context.Context) {
 				j.at[p.Partition] = p.Records[n-1].Offset + 1
 			}
 		})
+		if gone {
+			clear(j.at) // another topic of the name begins at 0
+		}
 		j.failed = failed
 		close(j.moved)
 		j.moved = make(chan struct{})
 		j.mu.Unlock()
+		if gone {
+			j.consumer.PurgeTopicsFromConsuming(j.topic.Name)
+			j.consumer.AddConsumeTopics(j.topic.Name)
+		}
 	}
 }
 
@@ -317,9 +326,21 @@ func (j *journal) readToEnd(ctx context.Context) error {
 // write appends records, by the hash of their keys, and waits until all are acknowledged.
 func (j *journal) write(ctx context.Context, records ...*kgo.Record) error {
 	if err := j.producer.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		if isGone(err) {
+			j.producer.PurgeTopicsFromProducing(j.topic.Name) // the client knows it by an id that another one has not
+			return &kafka.Error{
+				Op: "append to topic", Subject: j.topic.Name, Err: err,
+				Hint: "it was deleted: create it again, with cleanup.policy=compact, or start a worker again, which does; what was in it is lost",
+			}
+		}
 		return kafka.Explain("append to topic", j.topic.Name, err)
 	}
 	return nil
+}
+
+// isGone says whether an error means that the topic was deleted, also where another one has its name now.
+func isGone(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID)
 }
 
 // close ends reading and writing. Closing again, or before the start, is fine.

@@ -37,6 +37,16 @@ type MarkStore interface {
 	DeleteMark(ctx context.Context, key string) error
 }
 
+// MarkRecorder is a MarkStore whose marks are records of a topic, so that a transaction can have them beside the records
+// that bring them.
+type MarkRecorder interface {
+	MarkStore
+	// MarkRecord is the record that makes a mark durable.
+	MarkRecord(m topic.Mark) (topic.Record, error)
+	// MarksCommitted is told of marks whose records are committed.
+	MarksCommitted(ctx context.Context, marks []topic.Mark)
+}
+
 // Creation is how a topic is created that records are appended to and that does not exist.
 type Creation struct {
 	Partitions  int32 // -1 is the broker's default
