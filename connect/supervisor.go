@@ -51,7 +51,12 @@ type Supervisor struct {
 	// What was counted since the Supervisor was made.
 	attempts, reopened, violations, commits int64
 	running                                 Progresser // the attempt that runs; its commits are not in commits yet
+
+	observe func(state State, trace string) // nil for none
 }
+
+// Observe makes f told of every state that the task comes to, in order. Call it before Run; f must not block.
+func (s *Supervisor) Observe(f func(state State, trace string)) { s.observe = f }
 
 // NewSupervisor makes a Supervisor whose task is UNASSIGNED until it was opened.
 func NewSupervisor(o SupervisorOptions) *Supervisor {
@@ -85,14 +90,18 @@ func (s *Supervisor) Err() error {
 func (s *Supervisor) Mark(state State) { s.set(state, nil) }
 
 func (s *Supervisor) set(state State, err error) {
+	trace := ""
+	if err != nil {
+		trace = traceOf(s.o.Kind, err)
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.state != state {
 		s.since = time.Now()
 	}
-	s.state, s.err, s.trace = state, err, ""
-	if err != nil {
-		s.trace = traceOf(s.o.Kind, err)
+	s.state, s.err, s.trace = state, err, trace
+	s.mu.Unlock()
+	if s.observe != nil {
+		s.observe(state, trace)
 	}
 }
 

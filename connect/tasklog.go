@@ -14,6 +14,9 @@ import (
 
 // TopicSet collects the topics that a connector uses. It is safe for concurrent use.
 type TopicSet struct {
+	// Added, if not nil, is told of each topic that was not there. It must not block.
+	Added func(topic string)
+
 	mu    sync.Mutex // guards names
 	names map[string]bool
 }
@@ -46,12 +49,16 @@ func (s *TopicSet) addAll(records []topic.Record) {
 
 func (s *TopicSet) add(name string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.names[name] {
+	fresh := !s.names[name]
+	if fresh {
 		if s.names == nil {
 			s.names = map[string]bool{}
 		}
 		s.names[name] = true
+	}
+	s.mu.Unlock()
+	if fresh && s.Added != nil {
+		s.Added(name)
 	}
 }
 

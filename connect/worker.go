@@ -175,6 +175,7 @@ type Connector struct {
 	worker *Worker
 	set    *checked
 	tasks  []config.Values
+	stored []map[string]string // what the tasks are made of, where Split did not make them
 }
 
 // NewConnector makes a connector of a configuration, or returns an *Error that says what is wrong with it.
@@ -198,8 +199,44 @@ func (w *Worker) NewConnector(name string, cfg map[string]string) (*Connector, e
 	return c, nil
 }
 
+// NewConnectorOf makes a connector whose tasks have been divided before: by StoredTaskConfigs, or by a worker of Kafka
+// Connect. What a task's configuration does not say, that of the connector does.
+func (w *Worker) NewConnectorOf(name string, cfg map[string]string, tasks []map[string]string) (*Connector, error) {
+	set, err := w.check(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := set.refuse(); err != nil {
+		return nil, err
+	}
+	c := &Connector{Name: name, Plugin: set.plugin, Config: set.given, Topics: &TopicSet{}, worker: w, set: set, stored: tasks}
+	return c, c.split()
+}
+
+// taskClass is the property that only configurations of tasks have.
+const taskClass = "task.class"
+
+// restore makes the tasks of their stored configurations.
+func (c *Connector) restore() error {
+	for _, cfg := range c.stored {
+		whole := maps.Clone(c.Config)
+		maps.Copy(whole, cfg)
+		delete(whole, taskClass)
+		whole, err := c.worker.config.Providers.Resolve(whole)
+		if err != nil {
+			return err
+		}
+		v, _ := c.Plugin.Def.Parse(whole) // the connector's configuration has been judged
+		c.tasks = append(c.tasks, v)
+	}
+	return nil
+}
+
 // split divides the work into tasks. Sinks have tasks.max equal ones, members of one consumer group.
 func (c *Connector) split() error {
+	if c.stored != nil {
+		return c.restore()
+	}
 	limit := 1
 	if n, err := strconv.Atoi(strings.TrimSpace(c.set.raw["tasks.max"])); err == nil {
 		limit = n
@@ -226,15 +263,24 @@ func (c *Connector) Shown() map[string]string { return Redact(&c.Plugin.Def, c.C
 
 // TaskConfigs are the tasks' configurations with their secrets masked.
 func (c *Connector) TaskConfigs() []map[string]string {
+	out := c.StoredTaskConfigs()
+	for i := range out {
+		out[i] = Redact(&c.Plugin.Def, out[i])
+	}
+	return out
+}
+
+// StoredTaskConfigs are the tasks' configurations as other workers need them: references unresolved, other secrets in clear.
+func (c *Connector) StoredTaskConfigs() []map[string]string {
 	out := make([]map[string]string, len(c.tasks))
 	for i, v := range c.tasks {
-		out[i] = Redact(&c.Plugin.Def, v.Raw())
+		out[i] = maps.Clone(v.Raw())
 		for name := range out[i] {
 			if c.set.referred(name) {
 				out[i][name] = c.Config[name]
 			}
 		}
-		out[i]["task.class"] = c.Plugin.taskClass()
+		out[i][taskClass] = c.Plugin.taskClass()
 	}
 	return out
 }
@@ -258,7 +304,7 @@ func (c *Connector) current(task int) (settings, error) {
 	if err != nil {
 		return settings{}, fmt.Errorf("resolve the references in the configuration: %w", err)
 	}
-	again := &Connector{Name: c.Name, Plugin: c.Plugin, Config: c.Config, worker: c.worker, set: set}
+	again := &Connector{Name: c.Name, Plugin: c.Plugin, Config: c.Config, worker: c.worker, set: set, stored: c.stored}
 	if err := again.split(); err != nil {
 		return settings{}, err
 	}

@@ -8,6 +8,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -36,6 +37,8 @@ type Options struct {
 	ClusterID func() string
 	// Starting tells what the worker waits for before anything runs, "" once it has begun; nil is "".
 	Starting func() string
+	// Forward sends requests to other workers of the group that must serve them; nil is a plain client.
+	Forward *http.Client
 	// Hosts are the names, besides addresses and localhost, that requests may give as Host. One "*" allows all.
 	Hosts []string
 	Log   *slog.Logger
@@ -56,6 +59,9 @@ const requestTime = 90 * time.Second
 func New(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Forward == nil {
+		o.Forward = &http.Client{}
 	}
 	a := &api{o: o}
 	a.routes = a.table()
@@ -137,8 +143,14 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 	defer cancel()
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	answer, err := h(&request{r.WithContext(ctx), args})
+	var body bytes.Buffer // what the handler has read
+	r.Body = &teeBody{http.MaxBytesReader(w, r.Body, maxBody), &body}
+	req := &request{r.WithContext(ctx), args, &body}
+	answer, err := h(req)
+	var elsewhere *connect.Elsewhere
+	if errors.As(err, &elsewhere) {
+		answer, err = a.forward(req, elsewhere.URL, body.Bytes())
+	}
 	if err != nil {
 		answer = a.failed(r, err)
 	}

@@ -34,6 +34,7 @@ type handler func(r *request) (reply, error)
 type request struct {
 	*http.Request
 	args []string
+	read *bytes.Buffer // what has been read of the body
 }
 
 // reply is an answer. A nil body is none.

@@ -24,60 +24,27 @@ type instance struct {
 	tasks      []*task
 }
 
-// task is one task of an instance. cancel and done are nil while it does not run.
+// task is one task of an instance.
 type task struct {
-	supervisor *connect.Supervisor
-	cancel     context.CancelFunc
-	done       chan struct{}
+	connect.Run
 	restarting bool // guarded by Herder.mu
 }
 
 // cancel asks the tasks to stop; wait waits until they have.
 func (i *instance) cancel() {
 	for _, t := range i.tasks {
-		t.stop()
-	}
-}
-
-func (t *task) stop() {
-	if t.cancel != nil {
-		t.cancel()
+		t.End()
 	}
 }
 
 func (i *instance) wait(ctx context.Context) error {
 	var errs []error
 	for n, t := range i.tasks {
-		if err := t.wait(ctx); err != nil {
+		if err := t.Wait(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("task %s-%d has not stopped: %w", i.name, n, err))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (t *task) wait(ctx context.Context) error {
-	if t.done == nil {
-		return nil
-	}
-	select {
-	case <-t.done:
-		t.cancel, t.done = nil, nil
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// run starts the task's goroutine, which lives until stop.
-func (t *task) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	t.cancel, t.done = cancel, done
-	go func() {
-		defer close(done)
-		defer cancel()
-		t.supervisor.Run(ctx)
-	}()
 }
 
 // start brings an instance into its target state: tasks are made and run, made and paused, or not made at all. A
@@ -94,9 +61,9 @@ func (h *Herder) start(i *instance) {
 	}
 	i.tasks = nil
 	for n := range i.made.Tasks() {
-		t := &task{supervisor: i.made.NewTask(n)}
+		t := &task{Run: connect.Run{Supervisor: i.made.NewTask(n)}}
 		i.tasks = append(i.tasks, t)
-		t.run()
+		t.Start()
 	}
 }
 
@@ -108,8 +75,8 @@ func (i *instance) failure() (trace string, err error) {
 	}
 	for _, t := range i.tasks {
 		var preflight *connect.PreflightError
-		if err := t.supervisor.Err(); errors.As(err, &preflight) {
-			_, trace := t.supervisor.State()
+		if err := t.Err(); errors.As(err, &preflight) {
+			_, trace := t.State()
 			return trace, err
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // Offsets are the durable positions of the connector.
 func (h *Herder) Offsets(ctx context.Context, name string) ([]connect.Offset, error) {
-	i, err := h.find(name, notFound)
+	i, err := h.find(name, connect.NotFound)
 	if err != nil {
 		return nil, err
 	}
@@ -40,13 +40,12 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 // what f does.
 func (h *Herder) stopped(ctx context.Context, name string, f func(c *connect.Connector) error) error {
 	return h.change(ctx, func() error {
-		i, err := h.find(name, notFound)
+		i, err := h.find(name, connect.NotFound)
 		switch {
 		case err != nil:
 			return err
 		case i.target != connect.Stopped:
-			return &connect.Error{Code: 400, Message: fmt.Sprintf("Connectors must be in the STOPPED state before their offsets can be modified. "+
-				"This can be done for the specified connector by issuing a 'PUT' request to the '/connectors/%s/stop' endpoint", name)}
+			return connect.NotStopped(name)
 		case i.made == nil:
 			return errInvalid(i)
 		}

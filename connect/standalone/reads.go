@@ -19,7 +19,7 @@ func (h *Herder) Connectors(context.Context) ([]string, error) {
 
 // Info describes a connector.
 func (h *Herder) Info(_ context.Context, name string) (connect.Info, error) {
-	i, err := h.find(name, notFound)
+	i, err := h.find(name, connect.NotFound)
 	if err != nil {
 		return connect.Info{}, err
 	}
@@ -60,7 +60,7 @@ func (i *instance) version() string {
 
 // Status is the state of a connector and its tasks.
 func (h *Herder) Status(_ context.Context, name string) (connect.Status, error) {
-	i, err := h.find(name, noStatus)
+	i, err := h.find(name, connect.NoStatus)
 	if err != nil {
 		return connect.Status{}, err
 	}
@@ -83,7 +83,7 @@ func (h *Herder) status(i *instance) connect.Status {
 		s.Connector.State = connect.Restarting
 	}
 	for n, t := range i.tasks {
-		state, trace := t.supervisor.State()
+		state, trace := t.State()
 		if t.restarting {
 			state = connect.Restarting
 		}
@@ -94,7 +94,7 @@ func (h *Herder) status(i *instance) connect.Status {
 
 // TaskConfigs are the configurations of the tasks that there are.
 func (h *Herder) TaskConfigs(_ context.Context, name string) ([]map[string]string, error) {
-	i, err := h.find(name, notFound)
+	i, err := h.find(name, connect.NotFound)
 	if err != nil {
 		return nil, err
 	}
@@ -108,19 +108,19 @@ func (h *Herder) TaskConfigs(_ context.Context, name string) ([]map[string]strin
 
 // Snapshots are the snapshots on demand of a source connector.
 func (h *Herder) Snapshots(_ context.Context, name string) (*connect.Snapshots, error) {
-	i, err := h.find(name, notFound)
+	i, err := h.find(name, connect.NotFound)
 	if err != nil {
 		return nil, err
 	}
 	if i.kind() != "source" {
-		return nil, &connect.Error{Code: 400, Message: "Connector " + name + " is a " + i.kind() + ": only sources have snapshots"}
+		return nil, connect.OnlySources(name, i.kind())
 	}
 	return h.o.Worker.Snapshots(name), nil
 }
 
 // Topics are the topics that the connector has used. An unknown connector has used none.
 func (h *Herder) Topics(_ context.Context, name string) ([]string, error) {
-	if i, err := h.find(name, notFound); err == nil && i.made != nil {
+	if i, err := h.find(name, connect.NotFound); err == nil && i.made != nil {
 		if names := i.made.Topics.Names(); names != nil {
 			return names, nil
 		}
@@ -130,7 +130,7 @@ func (h *Herder) Topics(_ context.Context, name string) ([]string, error) {
 
 // ResetTopics forgets them.
 func (h *Herder) ResetTopics(_ context.Context, name string) error {
-	if i, err := h.find(name, notFound); err == nil && i.made != nil {
+	if i, err := h.find(name, connect.NotFound); err == nil && i.made != nil {
 		i.made.Topics.Reset()
 	}
 	return nil

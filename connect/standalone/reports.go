@@ -18,7 +18,7 @@ func (h *Herder) Reports() []connect.ConnectorReport {
 			r.State, r.Cause = connect.Failed, connect.RedactText(failure.Error())
 		}
 		for n, t := range i.tasks {
-			task := t.supervisor.Report()
+			task := t.Report()
 			task.ID = n
 			r.Tasks = append(r.Tasks, task)
 		}

@@ -178,13 +178,13 @@ func (h *Herder) alone(ctx context.Context, f func() error) error {
 	return f()
 }
 
-// find is the connector of a name, or an error with the message, whose %s is the name.
-func (h *Herder) find(name, message string) (*instance, error) {
+// find is the connector of a name, or the error that missing makes.
+func (h *Herder) find(name string, missing func(name string) error) (*instance, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i, ok := h.connectors[name]
 	if !ok {
-		return nil, &connect.Error{Code: 404, Message: fmt.Sprintf(message, name)}
+		return nil, missing(name)
 	}
 	return i, nil
 }
@@ -197,15 +197,6 @@ func (h *Herder) add(i *instance) {
 	}
 	h.connectors[i.name] = i
 }
-
-// Messages of Kafka Connect for connectors that do not exist.
-const (
-	notFound      = "Connector %s not found"
-	unknown       = "Unknown connector %s"
-	unknownColon  = "Unknown connector: %s"
-	noStatus      = "No status found for connector %s"
-	noKnownLeader = "Cannot complete request momentarily due to no known leader URL, likely because a rebalance was underway."
-)
 
 type putOptions struct {
 	create  bool // refuse an existing one
@@ -227,27 +218,21 @@ func (h *Herder) put(ctx context.Context, name string, cfg map[string]string, o 
 }
 
 func (h *Herder) putNow(ctx context.Context, name string, cfg map[string]string, o putOptions) (connect.Info, bool, error) {
-	if given, ok := cfg["name"]; ok && given != connect.NullValue && given != name {
-		return connect.Info{}, false, &connect.Error{Code: 400, Message: fmt.Sprintf(
-			"Connector name configuration (%s) doesn't match connector name in the URL (%s)", given, name)}
-	}
-	old, _ := h.find(name, notFound)
-	cfg = maps.Clone(cfg)
-	if cfg == nil {
-		cfg = map[string]string{}
-	}
-	if _, ok := cfg["name"]; !ok {
-		cfg["name"] = name
-	}
+	var stored map[string]string
+	old, _ := h.find(name, connect.NotFound)
 	if old != nil {
-		cfg = h.o.Worker.Unmask(cfg, old.given)
+		stored = old.given
+	}
+	cfg, err := h.o.Worker.Submitted(name, cfg, stored)
+	if err != nil {
+		return connect.Info{}, false, err
 	}
 	made, err := h.o.Worker.NewConnector(name, cfg)
 	if err != nil {
 		return connect.Info{}, false, err
 	}
 	if old != nil && o.create {
-		return connect.Info{}, false, &connect.Error{Code: 409, Message: fmt.Sprintf("Connector %s already exists", name)}
+		return connect.Info{}, false, connect.Exists(name)
 	}
 	if o.store { // a person waits for the answer
 		if err := made.Reach(ctx); err != nil {
@@ -285,19 +270,13 @@ func (h *Herder) putNow(ctx context.Context, name string, cfg map[string]string,
 // Patch changes some properties of an existing connector.
 func (h *Herder) Patch(ctx context.Context, name string, changes map[string]string) (info connect.Info, err error) {
 	err = h.change(ctx, func() error {
-		i, err := h.find(name, notFound)
+		i, err := h.find(name, connect.NotFound)
 		if err != nil {
 			return err
 		}
-		cfg := maps.Clone(i.given)
-		for property, value := range h.o.Worker.Unmask(changes, i.given) {
-			cfg[property] = value
-			if value == connect.NullValue {
-				delete(cfg, property)
-			}
-		}
-		if _, ok := cfg["name"]; !ok {
-			return &connect.Error{Code: 400, Message: connect.InvalidConfig([]string{`Missing required configuration "name" which has no default value.`})}
+		cfg, err := h.o.Worker.Patched(i.given, changes)
+		if err != nil {
+			return err
 		}
 		info, _, err = h.putNow(ctx, name, cfg, putOptions{store: true})
 		return err
@@ -320,7 +299,7 @@ func (h *Herder) warn(c *connect.Connector) {
 // Delete stops and forgets a connector. Its positions and topics stay; what it had read and not emitted goes.
 func (h *Herder) Delete(ctx context.Context, name string) error {
 	return h.change(ctx, func() error {
-		i, err := h.find(name, notFound)
+		i, err := h.find(name, connect.NotFound)
 		if err != nil {
 			return err
 		}

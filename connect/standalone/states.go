@@ -4,7 +4,6 @@ package standalone
 
 import (
 	"context"
-	"fmt"
 
 	"freshet/connect"
 )
@@ -12,7 +11,7 @@ import (
 // Pause ends the running tasks but keeps them: their state becomes PAUSED. Failed ones stay FAILED.
 func (h *Herder) Pause(ctx context.Context, name string) error {
 	return h.change(ctx, func() error {
-		i, err := h.find(name, unknown)
+		i, err := h.find(name, connect.Unknown)
 		if err != nil {
 			return err
 		}
@@ -28,8 +27,8 @@ func (h *Herder) Pause(ctx context.Context, name string) error {
 			return err
 		}
 		for _, t := range i.tasks {
-			if state, _ := t.supervisor.State(); state != connect.Failed {
-				t.supervisor.Mark(connect.Paused)
+			if state, _ := t.State(); state != connect.Failed {
+				t.Mark(connect.Paused)
 			}
 		}
 		return nil
@@ -40,7 +39,7 @@ func (h *Herder) Pause(ctx context.Context, name string) error {
 // again.
 func (h *Herder) Resume(ctx context.Context, name string) error {
 	return h.change(ctx, func() error {
-		i, err := h.find(name, unknown)
+		i, err := h.find(name, connect.Unknown)
 		if err != nil {
 			return err
 		}
@@ -52,9 +51,9 @@ func (h *Herder) Resume(ctx context.Context, name string) error {
 			return h.restartAll(ctx, i)
 		}
 		for _, t := range i.tasks {
-			if state, _ := t.supervisor.State(); state == connect.Paused {
-				t.supervisor.Mark(connect.Unassigned)
-				t.run()
+			if state, _ := t.State(); state == connect.Paused {
+				t.Mark(connect.Unassigned)
+				t.Start()
 			}
 		}
 		return nil
@@ -64,7 +63,7 @@ func (h *Herder) Resume(ctx context.Context, name string) error {
 // Stop ends the tasks and gives them up.
 func (h *Herder) Stop(ctx context.Context, name string) error {
 	return h.change(ctx, func() error {
-		i, err := h.find(name, unknown)
+		i, err := h.find(name, connect.Unknown)
 		if err != nil {
 			return err
 		}
@@ -100,7 +99,7 @@ func (h *Herder) restartAll(ctx context.Context, i *instance) error {
 // tasks, which the failure kept from running.
 func (h *Herder) Restart(ctx context.Context, name string, includeTasks, onlyFailed bool) (status connect.Status, err error) {
 	err = h.change(ctx, func() error {
-		i, err := h.find(name, unknownColon)
+		i, err := h.find(name, connect.UnknownRestart)
 		if err != nil {
 			return err
 		}
@@ -128,7 +127,7 @@ func (h *Herder) planRestart(i *instance, failed, includeTasks, onlyFailed bool)
 	i.restarting = failed || !onlyFailed
 	var plan []*task
 	for _, t := range i.tasks {
-		state, _ := t.supervisor.State()
+		state, _ := t.State()
 		if t.restarting = includeTasks && (!onlyFailed || state == connect.Failed); t.restarting {
 			plan = append(plan, t)
 		}
@@ -146,30 +145,30 @@ func (h *Herder) planDone(i *instance) {
 }
 
 func (h *Herder) restartTask(ctx context.Context, i *instance, t *task) error {
-	t.stop()
-	if err := t.wait(ctx); err != nil {
+	t.End()
+	if err := t.Wait(ctx); err != nil {
 		return err
 	}
 	if i.target != connect.Running {
-		t.supervisor.Mark(connect.Paused)
+		t.Mark(connect.Paused)
 		return nil
 	}
-	t.supervisor.Mark(connect.Unassigned)
-	t.run()
+	t.Mark(connect.Unassigned)
+	t.Start()
 	return nil
 }
 
 // RestartTask restarts one task.
 func (h *Herder) RestartTask(ctx context.Context, id connect.TaskID) error {
 	return h.change(ctx, func() error {
-		i, err := h.find(id.Connector, unknownColon)
+		i, err := h.find(id.Connector, connect.UnknownRestart)
 		switch {
 		case err != nil:
 			return err
 		case i.target == connect.Stopped:
-			return &connect.Error{Code: 409, Message: noKnownLeader}
+			return connect.NoKnownLeader() // as in Kafka Connect: the task is on no worker
 		case id.Task < 0 || id.Task >= len(i.tasks):
-			return &connect.Error{Code: 404, Message: fmt.Sprintf("Unknown task: %s-%d", id.Connector, id.Task)}
+			return connect.UnknownTask(id)
 		}
 		return h.restartTask(ctx, i, i.tasks[id.Task])
 	})
