@@ -12,9 +12,9 @@ import (
 // and there are no cycles. A new package needs a place here; the comment says what a row is about.
 var levels = [][]string{
 	// Words; nothing of ours.
-	{"schema", "config", "emitter/topic", "internal/failpoint", "internal/loglevel", "internal/pgserver", "internal/kafkaserver"},
+	{"schema", "config", "emitter/topic", "internal/failpoint", "internal/loglevel", "internal/pgserver", "internal/javaserver"},
 	// What happened to rows; what is made of words alone.
-	{"change", "config/provider", "internal/topicio", "internal/verify", "internal/history"},
+	{"change", "internal/kafkaserver", "internal/connectserver", "config/provider", "internal/topicio", "internal/verify", "internal/history"},
 	// Contracts.
 	{
 		"capture", "sinks", "emitter/transform", "internal/store",
@@ -43,7 +43,7 @@ var levels = [][]string{
 	// Flags.
 	{"internal/cli"},
 	// Programs.
-	{"cmd/freshet", "internal/docgen", "internal/pgserver/install", "internal/kafkaserver/install"},
+	{"cmd/freshet", "internal/docgen", "internal/pgserver/install", "internal/kafkaserver/install", "internal/connectserver/install"},
 }
 
 // testOnly are packages for tests: they may import anything, and only tests and each other import them.

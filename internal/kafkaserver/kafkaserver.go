@@ -14,20 +14,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
-)
 
-const (
-	startTimeout = 90 * time.Second
-	pollEvery    = 50 * time.Millisecond
+	"freshet/internal/javaserver"
 )
 
 // Options say how a server differs from the default one.
@@ -43,16 +36,15 @@ type Server struct {
 	o       Options
 	dir     string
 	port    int
-	others  map[string]int // ports of further listeners
-	process *process       // nil while stopped
+	others  map[string]int     // ports of further listeners
+	process *javaserver.Server // nil while stopped
 }
 
 // New starts a server.
 func New(ctx context.Context, o Options) (*Server, error) {
-	sweep()
-	dir, err := os.MkdirTemp("", dirPrefix+strconv.Itoa(os.Getpid())+"-")
+	dir, err := javaserver.Folder("freshet-kafka-")
 	if err != nil {
-		return nil, fmt.Errorf("create the folder of Kafka: %w", err)
+		return nil, err
 	}
 	s := &Server{o: o, dir: dir}
 	if err = s.prepare(ctx); err == nil {
@@ -64,22 +56,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-const dirPrefix = "freshet-kafka-"
-
-// sweep removes the folders of processes that are gone: one that is killed cannot clean up.
-func sweep() {
-	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*"))
-	for _, dir := range dirs {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), dirPrefix), "-")
-		if n, err := strconv.Atoi(pid); err == nil && errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
-			_ = os.RemoveAll(dir)
-		}
-	}
-}
-
 // prepare writes the configuration and formats the folder.
 func (s *Server) prepare(ctx context.Context) error {
-	ports, err := freePorts(2 + len(s.o.Listeners))
+	ports, err := javaserver.FreePorts(2 + len(s.o.Listeners))
 	if err != nil {
 		return err
 	}
@@ -124,7 +103,7 @@ func (s *Server) prepare(ctx context.Context) error {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
 	id[0] &= 0x7f           // Kafka reads an id that begins with '-' as an option
-	format := s.java(ctx, "kafka.tools.StorageTool", "format", "-t", base64.RawURLEncoding.EncodeToString(id[:]), "-c", s.config())
+	format := s.o.Programs.Command(ctx, heapMB, "kafka.tools.StorageTool", "format", "-t", base64.RawURLEncoding.EncodeToString(id[:]), "-c", s.config())
 	if out, err := format.CombinedOutput(); err != nil {
 		return fmt.Errorf("format its folder: %w: %s", err, out[max(0, len(out)-1000):])
 	}
@@ -132,27 +111,9 @@ func (s *Server) prepare(ctx context.Context) error {
 }
 
 func (s *Server) config() string { return filepath.Join(s.dir, "server.properties") }
-func (s *Server) log() string    { return filepath.Join(s.dir, "server.log") }
 
-// java is a command that runs a class of Kafka, with little memory and a quick start.
-func (s *Server) java(ctx context.Context, args ...string) *exec.Cmd {
-	p := s.o.Programs
-	flags := []string{"-Xms48m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Dlog4j2.level=WARN", "-cp", filepath.Join(p.Libs, "*")}
-	return exec.CommandContext(ctx, p.Java, append(flags, args...)...)
-}
-
-func freePorts(n int) ([]int, error) {
-	var out []int
-	for range n {
-		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer func() { _ = l.Close() }()
-		out = append(out, l.Addr().(*net.TCPAddr).Port)
-	}
-	return out, nil
-}
+// heapMB is enough for a broker of tests.
+const heapMB = 320
 
 // Address is host and port of the broker, the same over stops and starts.
 func (s *Server) Address() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
@@ -166,51 +127,16 @@ func (s *Server) AddressOf(protocol string) string {
 func (s *Server) Programs() Programs { return s.o.Programs }
 
 // Start starts a stopped server and waits until it answers.
-func (s *Server) Start(ctx context.Context) error {
-	out, err := os.OpenFile(s.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("open the server's log: %w", err)
-	}
-	defer func() { _ = out.Close() }()
-	cmd := s.java(context.WithoutCancel(ctx), "kafka.Kafka", s.config()) // it lives until it is stopped, not as long as a call
-	cmd.Stdout, cmd.Stderr, cmd.Dir = out, out, s.dir
-	if s.process, err = spawn(cmd); err != nil {
-		return fmt.Errorf("start the server: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Address())
-		if err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-tick.C:
-		case <-s.process.done:
-			return fmt.Errorf("the server ended: %s", s.tail())
-		case <-ctx.Done():
-			return fmt.Errorf("the server does not answer: %w: %s", ctx.Err(), s.tail())
-		}
-	}
-}
-
-func (s *Server) tail() string {
-	text, err := os.ReadFile(s.log())
-	if err != nil {
-		return err.Error()
-	}
-	return string(text[max(0, len(text)-2000):])
+func (s *Server) Start(ctx context.Context) (err error) {
+	cmd := s.o.Programs.Command(context.WithoutCancel(ctx), heapMB, "kafka.Kafka", s.config()) // it lives until it is stopped, not as long as a call
+	cmd.Dir = s.dir
+	s.process, err = javaserver.Start(ctx, cmd, s.Address(), filepath.Join(s.dir, "server.log"))
+	return err
 }
 
 // Kill ends the server at once, as a power cut would.
 func (s *Server) Kill() {
-	if s.process == nil {
-		return
-	}
-	s.process.kill()
-	<-s.process.done
+	s.process.Kill()
 	s.process = nil
 }
 

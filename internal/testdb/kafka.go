@@ -55,7 +55,7 @@ func NewKafka(t testing.TB, o kafkaserver.Options) *kafkaserver.Server {
 
 // IgnoreKafka tells goleak of the goroutine that waits for the shared broker, which ends with the process.
 func IgnoreKafka() goleak.Option {
-	return goleak.IgnoreAnyFunction("freshet/internal/kafkaserver.(*process).run")
+	return goleak.IgnoreAnyFunction("freshet/internal/javaserver.(*process).run")
 }
 
 // missingKafka skips the test, or fails it where Kafka is required.

@@ -2,11 +2,11 @@
 
 //go:build !linux
 
-package kafkaserver
+package javaserver
 
 import "os/exec"
 
-// process is a running broker. Outside of Linux it may outlive a caller that is killed.
+// process is a running server. Outside of Linux it may outlive a caller that is killed.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended and been waited for

@@ -2,7 +2,7 @@
 
 //go:build linux
 
-package kafkaserver
+package javaserver
 
 import (
 	"os/exec"
@@ -10,13 +10,13 @@ import (
 	"syscall"
 )
 
-// process is a running broker.
+// process is a running server.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended and been waited for
 }
 
-// spawn starts the broker. It dies with this process: the kernel watches the thread that forked, so one goroutine, locked to
+// spawn starts the server. It dies with this process: the kernel watches the thread that forked, so one goroutine, locked to
 // its thread, starts and waits.
 func spawn(cmd *exec.Cmd) (*process, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
