@@ -23,6 +23,35 @@ type Progresser interface {
 	Progress() int64
 }
 
+// Repeating is an error that trying again does not mend where the same comes back at the same place.
+type Repeating interface {
+	// Repeats is the place and the answer: equal where nothing has changed in between, "" where trying again is right.
+	Repeats() string
+}
+
+// mostRepeats is how often the same answer is taken at the same place before the task is FAILED: with the usual waits, for a minute.
+const mostRepeats = 7
+
+// repeats counts equal answers. It belongs to one supervisor's goroutine.
+type repeats struct {
+	last  string
+	count int
+}
+
+// again notes the error of an attempt, and says whether there were enough of its kind.
+func (r *repeats) again(err error) bool {
+	var e Repeating
+	if !errors.As(err, &e) || e.Repeats() == "" {
+		*r = repeats{}
+		return false
+	}
+	if key := e.Repeats(); key != r.last {
+		*r = repeats{last: key}
+	}
+	r.count++
+	return r.count >= mostRepeats
+}
+
 // SupervisorOptions is what a Supervisor needs.
 type SupervisorOptions struct {
 	Kind string // source or sink
@@ -108,6 +137,7 @@ func (s *Supervisor) set(state State, err error) {
 // Run keeps the task going until ctx ends or it is FAILED. The task drains before Run returns.
 func (s *Supervisor) Run(ctx context.Context) {
 	waits := delays{Backoff: s.o.Backoff}
+	var same repeats
 	for {
 		progressed, err := s.attempt(ctx)
 		switch {
@@ -122,6 +152,9 @@ func (s *Supervisor) Run(ctx context.Context) {
 			return
 		case !Retriable(err):
 			s.failed(err)
+			return
+		case same.again(err): // heartbeats and what was read again before it are no progress
+			s.failed(fmt.Errorf("gave up: the same came back %d times at the same place: %w", mostRepeats, err))
 			return
 		}
 		if progressed {

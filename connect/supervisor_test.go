@@ -109,6 +109,40 @@ func TestSupervisorFixedWaitAndLimit(t *testing.T) {
 	})
 }
 
+// answer is an error that a server gives at a place.
+type answer struct{ place string }
+
+func (a answer) Error() string   { return "cannot decode at " + a.place }
+func (a answer) Repeats() string { return a.place }
+
+// The same answer at the same place is believed after a while, whatever else became durable; another one begins anew.
+func TestSupervisorBelievesAnAnswerThatComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin, opened := time.Now(), 0
+		s := connect.NewSupervisor(connect.SupervisorOptions{
+			Kind: "source", MaxRetries: -1, Backoff: connect.Backoff{Min: time.Second, Max: time.Minute},
+			Open: func(context.Context) (connect.Task, error) {
+				opened++
+				var err error
+				switch {
+				case opened < 6:
+					err = answer{"0/1"}
+				case opened == 6:
+					err = errors.New("connection lost")
+				default:
+					err = answer{"0/2"}
+				}
+				return &scripted{progress: 1, run: func(context.Context) error { return fmt.Errorf("stream: %w", err) }}, nil
+			},
+		})
+		s.Run(t.Context()) // returns by itself
+		trace := requireState(t, s, connect.Failed)
+		require.Equal(t, 6+7, opened)
+		require.Contains(t, trace, "gave up: the same came back 7 times at the same place: stream: cannot decode at 0/2")
+		require.Less(t, time.Since(begin), 2*time.Minute)
+	})
+}
+
 func TestSupervisorFails(t *testing.T) {
 	for _, c := range []struct {
 		name, kind string

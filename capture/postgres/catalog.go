@@ -53,6 +53,27 @@ func capturedTables(ctx context.Context, conn *pgconn.PgConn, o *options) ([]*ca
 	return tables, nil
 }
 
+// catalogVersion is a text that changes with whatever a decoder looks at in the catalog: tables, their files and columns, keys
+// and publications.
+func catalogVersion(ctx context.Context, conn *pgconn.PgConn) (string, error) {
+	rows, err := query(ctx, conn, `
+WITH tables AS (
+  SELECT c.oid, c.xmin, c.relfilenode FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+), versions AS (
+  SELECT concat_ws(' ', oid, xmin, relfilenode) AS v FROM tables
+  UNION ALL SELECT concat_ws(' ', a.attrelid, a.attnum, a.xmin) FROM pg_attribute a JOIN tables t ON t.oid = a.attrelid
+  UNION ALL SELECT concat_ws(' ', i.indexrelid, i.xmin) FROM pg_index i JOIN tables t ON t.oid = i.indrelid
+  UNION ALL SELECT concat_ws(' ', oid, xmin) FROM pg_publication
+  UNION ALL SELECT concat_ws(' ', oid, xmin) FROM pg_publication_rel
+)
+SELECT count(*) || ' ' || sum(hashtextextended(v, 0)) FROM versions`)
+	if err != nil {
+		return "", wrapError("read", "the version of the catalog", err)
+	}
+	return string(rows[0][0]), nil
+}
+
 // describeTable reads the catalog's facts of one table; nil if it is gone.
 func describeTable(ctx context.Context, conn *pgconn.PgConn, database string, oid uint32) (*catalogTable, error) {
 	tables, err := listTables(ctx, conn, database, strconv.FormatUint(uint64(oid), 10))

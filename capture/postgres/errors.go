@@ -27,6 +27,8 @@ type Error struct {
 	permanent bool
 	// away says that no connection was made, so that the next attempt costs nobody anything.
 	away bool
+	// repeats is the place and the answer of a server that may give the same for ever. See Repeats.
+	repeats string
 }
 
 // Error is the whole sentence.
@@ -53,6 +55,9 @@ func (e *Error) Retriable() bool { return !e.permanent }
 
 // Away says that the server takes no connections now. It is asked again soon: see connect.
 func (e *Error) Away() bool { return e.away }
+
+// Repeats is not "" for answers that trying again does not mend where they come back. See connect.Repeating.
+func (e *Error) Repeats() string { return e.repeats }
 
 // NextStep is the hint, for REST and console.
 func (e *Error) NextStep() string { return e.Hint }
@@ -81,6 +86,16 @@ var advices = []advice{
 	{"0A000", true, "the server does not support this: see its message"},
 	{"57P03", false, "wait until the server has started"},
 	{"57P", false, "wait until the server is back"},
+}
+
+// passing are the classes of SQLSTATE of a stream's errors that pass by themselves, sooner or later: connections, rollbacks, locks,
+// resources, what operators do, and disks.
+var passing = []string{"08", "25", "40", "53", "55", "57", "58"}
+
+// mayRepeat says whether a server that answered so may do so for ever.
+func mayRepeat(err error) bool {
+	state := sqlState(err)
+	return state != "" && !slices.Contains(passing, state[:min(2, len(state))])
 }
 
 // adviceFor finds what is known about an SQLSTATE.
@@ -113,13 +128,16 @@ func wrapError(op, subject string, err error) error {
 
 const retriableErrors = "internal.custom.retriable.exception"
 
-// passing is an error that internal.custom.retriable.exception lets pass.
-type passing struct{ error }
+// passed is an error that internal.custom.retriable.exception lets pass.
+type passed struct{ error }
 
-func (p passing) Unwrap() error { return p.error }
+func (p passed) Unwrap() error { return p.error }
+
+// Repeats is "": the configuration wants it tried again, for ever.
+func (passed) Repeats() string { return "" }
 
 // Retriable is true: the configuration says so.
-func (passing) Retriable() bool { return true }
+func (passed) Retriable() bool { return true }
 
 // pass makes an error retriable where a message of it, or of a cause, matches internal.custom.retriable.exception. Lost
 // changes and broken invariants never are (R13).
@@ -129,7 +147,7 @@ func (o *options) pass(err error) error {
 	if err == nil || o.MayPass == nil || errors.As(err, &gap) || errors.As(err, &broken) || !matches(o.MayPass, err) {
 		return err
 	}
-	return passing{err}
+	return passed{err}
 }
 
 func matches(p *regexp.Regexp, err error) bool {

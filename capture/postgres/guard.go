@@ -385,10 +385,15 @@ func lostError(o *options, connector string, gap error) error {
 	}
 	return &Error{
 		Op: "stream from", Subject: "slot " + strconv.Quote(o.SlotName), Err: g, permanent: true,
-		Hint: "set snapshot.mode=when_needed to read all tables again; or, to repair only what is lost: stop the connector, DELETE /connectors/" + connector +
-			"/offsets, SELECT pg_drop_replication_slot(" + quoteLiteral(o.SlotName) + "), set snapshot.mode=no_data, resume it, and " +
-			`POST /connectors/` + connector + `/snapshots {"data-collections": ["schema.table"]} for the tables that changed meanwhile`,
+		Hint: "set snapshot.mode=when_needed to read all tables again. " + repairHint(o, connector),
 	}
+}
+
+// repairHint is how to read only the tables again that lack changes.
+func repairHint(o *options, connector string) string {
+	return "Or, to repair only what is lost: stop the connector, DELETE /connectors/" + connector +
+		"/offsets, SELECT pg_drop_replication_slot(" + quoteLiteral(o.SlotName) + "), set snapshot.mode=no_data, resume it, and " +
+		`POST /connectors/` + connector + `/snapshots {"data-collections": ["schema.table"]} for the tables that changed meanwhile`
 }
 
 // Observe is what the stream and the guard know. See capture.Observer.

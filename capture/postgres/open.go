@@ -104,7 +104,7 @@ func (op *opening) open(ctx context.Context) (capture.Reader, error) {
 		if op.owed == nil {
 			op.said = append(op.said, snapshot.Skipped(op.o.TopicPrefix))
 		}
-		err = op.withoutSnapshot(ctx)
+		err = op.withoutSnapshot(ctx, conn)
 	}
 	if err != nil {
 		return nil, err
@@ -276,7 +276,7 @@ func (op *opening) withSnapshot(ctx context.Context, conn *pgconn.PgConn, stream
 	} else {
 		var created createdSlot
 		var err error
-		if created, holder, err = op.create(ctx); err != nil {
+		if created, holder, err = op.create(ctx, conn); err != nil {
 			return nil, err
 		}
 		state = snapshotState{Exported: created.Snapshot, At: created.Point}
@@ -287,8 +287,45 @@ func (op *opening) withSnapshot(ctx context.Context, conn *pgconn.PgConn, stream
 	return snapshot.Initial(q, stream, op.snapshotOptions()), nil
 }
 
+// slotAttempts is how often a slot is made while tables are altered.
+const slotAttempts = 3
+
 // create makes the slot on a connection of its own, which holds the exported snapshot.
-func (op *opening) create(ctx context.Context) (createdSlot, *pgconn.PgConn, error) {
+//
+// A server that makes a slot does not see what is altered before it has found its first state of the catalog, while it waits for
+// transactions that were open: those that begin then and end when the slot is there are decoded with tables as they were, without
+// a new column, or not at all (I5). So a slot is not used where the catalog has changed meanwhile.
+func (op *opening) create(ctx context.Context, conn *pgconn.PgConn) (createdSlot, *pgconn.PgConn, error) {
+	for attempt := 1; ; attempt++ {
+		before, err := catalogVersion(ctx, conn)
+		if err != nil {
+			return createdSlot{}, nil, err
+		}
+		created, repl, err := op.createOnce(ctx)
+		if err != nil {
+			return createdSlot{}, nil, err
+		}
+		after, err := catalogVersion(ctx, conn)
+		switch {
+		case err == nil && before == after:
+			return created, repl, nil
+		case err == nil && attempt == slotAttempts:
+			op.log.Warn("tables were altered while the slot was made, again and again; it is used all the same, and the server may decode "+
+				"transactions that were open meanwhile wrongly", "slot", op.o.SlotName, "next step", "start the connector while no table is altered")
+			return created, repl, nil
+		}
+		_ = repl.Close(context.WithoutCancel(ctx))
+		if err == nil {
+			op.log.Warn("tables were altered while the slot was made, which the server may not see; it is made again", "slot", op.o.SlotName)
+			err = dropSlot(ctx, conn, op.o.SlotName)
+		}
+		if err != nil {
+			return createdSlot{}, nil, err
+		}
+	}
+}
+
+func (op *opening) createOnce(ctx context.Context) (createdSlot, *pgconn.PgConn, error) {
 	repl, _, err := op.conn.connectReplication(ctx)
 	if err != nil {
 		return createdSlot{}, nil, err
@@ -303,11 +340,11 @@ func (op *opening) create(ctx context.Context) (createdSlot, *pgconn.PgConn, err
 }
 
 // withoutSnapshot makes a missing slot, where no stored position depends on one.
-func (op *opening) withoutSnapshot(ctx context.Context) error {
+func (op *opening) withoutSnapshot(ctx context.Context, conn *pgconn.PgConn) error {
 	if op.slot != nil {
 		return nil
 	}
-	_, repl, err := op.create(ctx)
+	_, repl, err := op.create(ctx, conn)
 	if err != nil {
 		return err
 	}

@@ -309,6 +309,7 @@ func (r *Reader) newStream(ctx context.Context, start lsn) (*stream, error) {
 	s := &stream{
 		r: r, pg: pg, wire: w, batch: new(change.Batch), statusEvery: every, silence: 2 * silence,
 		lastStatus: now, lastByte: now, lastGiven: now, received: start,
+		start: start,
 	}
 	s.dec = newDecoder(r.o, r.log, r.types, r.from)
 	view := &catalogView{o: r.o, log: r.log}

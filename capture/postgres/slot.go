@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -247,7 +248,7 @@ func (r *Reader) startReplication(ctx context.Context, start lsn) (*pgconn.PgCon
 		if err := r.side.do(ctx, func(conn *pgconn.PgConn) error {
 			s, err := waitInactive(ctx, conn, r.o, r.log)
 			if err == nil && s == nil {
-				err = r.streamError(&gapError{from: r.from.start(), to: 0, why: "the slot does not exist"})
+				err = r.streamError(start, &gapError{from: r.from.start(), to: 0, why: "the slot does not exist"})
 			}
 			return err
 		}); err != nil {
@@ -266,23 +267,38 @@ func (r *Reader) startReplication(ctx context.Context, start lsn) (*pgconn.PgCon
 		}
 		_ = pg.Close(ctx)
 		if sqlState(err) != "55006" { // taken between the look and the start: look again, which waits
-			return nil, nil, r.streamError(err)
+			return nil, nil, r.streamError(start, err)
 		}
 	}
 }
 
-// streamError words an error of the stream. Those that say that the log is gone are gaps.
-func (r *Reader) streamError(err error) error {
+// streamError words an error of the stream that was begun at start. Those that say that the log is gone are gaps.
+func (r *Reader) streamError(start lsn, err error) error {
 	hint := "drop the slot and snapshot again: set snapshot.mode=when_needed, or delete the connector's offset"
 	var gap *gapError
 	switch {
 	case errors.As(err, &gap):
 	case sqlState(err) == "58P01", sqlState(err) == "55000", sqlState(err) == "42704" && gone(err, r.o.SlotName):
 		err = fmt.Errorf("%w: %w", &gapError{from: r.from.start(), to: 0, why: "the slot can no longer be read"}, err)
+	case mayRepeat(err):
+		return r.undecodable(start, err)
 	default:
 		return wrapError("stream from", r.slotSubject(), err)
 	}
 	return &Error{Op: "stream from", Subject: r.slotSubject(), Err: err, Hint: hint, permanent: true}
+}
+
+// undecodable is the error of a server that may not be able to decode its log behind start: then it says so each time.
+func (r *Reader) undecodable(start lsn, err error) error {
+	err = wrapError("stream from", r.slotSubject(), err)
+	var e *Error
+	if errors.As(err, &e) && !e.permanent {
+		e.repeats = fmt.Sprintf("%s %s %v", r.from.Position(), start, e.Err)
+		e.Hint = cmp.Or(e.Hint, "if this comes back, the server cannot decode its log here, as where tables were altered or truncated while the "+
+			"slot was made. To read all tables again: stop the connector, SELECT pg_drop_replication_slot("+quoteLiteral(r.o.SlotName)+
+			"), set snapshot.mode=when_needed, and resume it. "+repairHint(r.o, r.conn.name))
+	}
+	return err
 }
 
 // another words the error of a witness.

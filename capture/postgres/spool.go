@@ -30,6 +30,9 @@ const (
 // Between attempts to open the stream of a spool again. The last of these waits goes on.
 var spoolWaits = []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second}
 
+// mostAnswers is how often a server may give the same answer behind the first, before it is believed.
+const mostAnswers = 6
+
 // spoolMark is what is durable in a spool, the mark of its entries. Version is 1.
 type spoolMark struct {
 	Version  int    `json:"v"`
@@ -323,11 +326,19 @@ func (s *stream) reopen(ctx context.Context, cause error) (*stream, error) {
 		case <-ctx.Done():
 		}
 	}()
+	last, same := "", 0
 	for attempt := 0; ; attempt++ {
-		var final *Error
-		if errors.As(cause, &final) && final.permanent {
-			r.guard.fail(cause)
-			return nil, cause
+		var e *Error
+		if errors.As(cause, &e) {
+			if e.repeats == "" || e.repeats != last {
+				last, same = e.repeats, 0
+			} else if same++; same == mostAnswers {
+				e.permanent = true
+			}
+			if e.permanent {
+				r.guard.fail(cause)
+				return nil, cause
+			}
 		}
 		r.log.Warn("the connection that reads the stream during the snapshot broke; it is opened again", "slot", r.o.SlotName, "error", cause)
 		live := r.waitUnlessLive(ctx, spoolWaits[min(attempt, len(spoolWaits)-1)])

@@ -59,6 +59,7 @@ type stream struct {
 	statusEvery time.Duration // also a third of wal_sender_timeout at most
 	silence     time.Duration // after so long without a byte the connection is dead
 
+	start      lsn // that was asked for
 	received   lsn // all of the log up to here has come
 	sentFlush  lsn // the last confirmation
 	lastStatus time.Time
@@ -216,7 +217,7 @@ func (s *stream) message(ctx context.Context, kind byte, body []byte) error {
 		if err := e.Decode(body); err != nil {
 			return wrapError("read", "the server's error", err)
 		}
-		return s.r.streamError(pgconn.ErrorResponseToPgError(&e))
+		return s.r.streamError(s.start, pgconn.ErrorResponseToPgError(&e))
 	case 'N':
 		var n pgproto3.NoticeResponse
 		if err := n.Decode(body); err != nil {

@@ -179,6 +179,13 @@ func Dribble(n int, bodies ...[]byte) Step {
 	}
 }
 
+// Fail sends an error, as a server does that cannot go on.
+func Fail(state, text string) Step {
+	return func(x *Session) error {
+		return x.send(message('E', []byte("SERROR\x00VERROR\x00C"+state+"\x00M"+text+"\x00\x00")))
+	}
+}
+
 // Hangup ends the connection.
 func Hangup(*Session) error { return errHangup }
 
