@@ -14,6 +14,7 @@ import (
 	"freshet/emitter/avro"
 	"freshet/emitter/cloudevents"
 	"freshet/emitter/json"
+	"freshet/emitter/jsonschema"
 	"freshet/emitter/plain"
 	"freshet/sinks"
 )
@@ -40,6 +41,9 @@ var jsonConverter = json.Plugin()
 // avroConverter serves keys and values.
 var avroConverter = avro.Plugin()
 
+// jsonSchemaConverter serves keys and values.
+var jsonSchemaConverter = jsonschema.Plugin()
+
 // cloudEventsConverter serves values of sources.
 var cloudEventsConverter = cloudevents.Plugin()
 
@@ -52,7 +56,7 @@ var simpleHeaderConverter = config.Plugin{
 var converterKinds = listConverters()
 
 func listConverters() []converterKind {
-	kinds := []converterKind{{jsonConverter, newJSON}, {avroConverter, newAvro}, {cloudEventsConverter, newCloudEvents}}
+	kinds := []converterKind{{jsonConverter, newJSON}, {avroConverter, newAvro}, {jsonSchemaConverter, newJSONSchema}, {cloudEventsConverter, newCloudEvents}}
 	for _, p := range plain.Plugins() {
 		kinds = append(kinds, converterKind{p, func(property string, settings map[string]string) (Converter, []config.Problem) {
 			return newPlain(p.Class, property, settings)
@@ -64,7 +68,11 @@ func listConverters() []converterKind {
 
 // headers says whether a converter serves headers.
 func (k *converterKind) headers() bool {
-	return k.plugin.Class != avroConverter.Class && k.plugin.Class != cloudEventsConverter.Class
+	switch k.plugin.Class {
+	case avroConverter.Class, jsonSchemaConverter.Class, cloudEventsConverter.Class:
+		return false
+	}
+	return true
 }
 
 // laterConverters are the beginnings of known classes that are not served yet.
@@ -180,10 +188,37 @@ func newJSON(property string, settings map[string]string) (Converter, []config.P
 }
 
 func newAvro(property string, settings map[string]string) (Converter, []config.Problem) {
+	return newRegistered(&avroConverter, property, settings, func(key bool) (Converter, error) {
+		o, err := avro.ParseOptions(settings, key)
+		if err != nil {
+			return Converter{}, err
+		}
+		format, err := avro.New(o)
+		return Converter{
+			Format: func() emitter.Format { return format }, Side: func() sinks.Side { return avro.NewSide(o, format) },
+		}, err
+	})
+}
+
+func newJSONSchema(property string, settings map[string]string) (Converter, []config.Problem) {
+	return newRegistered(&jsonSchemaConverter, property, settings, func(key bool) (Converter, error) {
+		o, err := jsonschema.ParseOptions(settings, key)
+		if err != nil {
+			return Converter{}, err
+		}
+		format, err := jsonschema.New(o)
+		return Converter{
+			Format: func() emitter.Format { return format }, Side: func() sinks.Side { return jsonschema.NewSide(o, format) },
+		}, err
+	})
+}
+
+// newRegistered makes a converter of keys and values with a schema registry.
+func newRegistered(p *config.Plugin, property string, settings map[string]string, build func(key bool) (Converter, error)) (Converter, []config.Problem) {
 	if property == "header.converter" {
-		return Converter{}, []config.Problem{unserved(property, avro.Class, simpleHeaderConverter.Class)}
+		return Converter{}, []config.Problem{unserved(property, p.Class, simpleHeaderConverter.Class)}
 	}
-	problems := settingProblems(property, &avroConverter.Def, settings)
+	problems := settingProblems(property, &p.Def, settings)
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		if strings.HasPrefix(name, "schema.registry.ssl.") || strings.HasPrefix(name, "proxy.") {
 			name = property + "." + name
@@ -194,19 +229,12 @@ func newAvro(property string, settings map[string]string) (Converter, []config.P
 	if len(problems) > 0 {
 		return Converter{}, problems
 	}
-	o, err := avro.ParseOptions(settings, property == "key.converter")
-	var format *avro.Format
-	if err == nil {
-		format, err = avro.New(o)
-	}
+	c, err := build(property == "key.converter")
 	if err != nil {
 		return Converter{}, []config.Problem{{Property: property, Message: err.Error()}}
 	}
-	return Converter{
-		Class:  avro.Class,
-		Format: func() emitter.Format { return format },
-		Side:   func() sinks.Side { return avro.NewSide(o, format) },
-	}, nil
+	c.Class = p.Class
+	return c, nil
 }
 
 // newCloudEvents makes the converter of values. Its id, source and data are those of change events, which keys and headers are

@@ -90,8 +90,8 @@ func TestValidate(t *testing.T) {
 		{"transform without its setting", with(sinkConfig, "transforms", "a", "transforms.a.type", "RegexRouter", "transforms.a.regex", "x"), []string{
 			`Missing required configuration "transforms.a.replacement" which has no default value.`,
 		}},
-		{"converter to come", with(sinkConfig, "value.converter", "io.confluent.connect.json.JsonSchemaConverter"), []string{
-			"Invalid value io.confluent.connect.json.JsonSchemaConverter for configuration value.converter: not served yet: use org.apache.kafka.connect.json.JsonConverter",
+		{"converter to come", with(sinkConfig, "value.converter", "io.apicurio.registry.utils.converter.AvroConverter"), []string{
+			"Invalid value io.apicurio.registry.utils.converter.AvroConverter for configuration value.converter: not served yet: use org.apache.kafka.connect.json.JsonConverter",
 		}},
 		{"converter of nobody", with(sinkConfig, "key.converter", "x.Y"), []string{"Invalid value x.Y for configuration key.converter: Class x.Y could not be found."}},
 		{"converter's setting", with(sinkConfig, "key.converter", "JsonConverter", "key.converter.schemas.enable", "perhaps"), []string{
@@ -414,12 +414,13 @@ func TestConverterWarnings(t *testing.T) {
 
 	_, problems = w.Converters(map[string]string{
 		"value.converter": "AvroConverter", "value.converter.schema.registry.url": "http://r:8081", "value.converter.schema.registry.ssl.truststore.location": "/x",
-		"header.converter": "AvroConverter",
+		"header.converter": "AvroConverter", "key.converter": "io.confluent.connect.json.JsonSchemaConverter", "key.converter.proxy.host": "p",
+		"key.converter.schema.registry.url": "http://r:8081",
 	})
 	told = nil
 	for _, p := range problems {
 		require.False(t, p.Warning)
 		told = append(told, p.Property)
 	}
-	require.ElementsMatch(t, []string{"value.converter.schema.registry.ssl.truststore.location", "header.converter"}, told)
+	require.ElementsMatch(t, []string{"key.converter.proxy.host", "value.converter.schema.registry.ssl.truststore.location", "header.converter"}, told)
 }

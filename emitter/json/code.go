@@ -31,6 +31,8 @@ const (
 	codeObject // a map with text keys
 	codePairs  // a map with other keys
 	codeStruct
+	codeEntries // a map with other keys, in JSON Schema
+	codeUnion   // a struct that stands for its one member, in JSON Schema
 )
 
 var codeOfKind = [...]code{
@@ -62,13 +64,26 @@ func codeOf(t *schema.Type) code {
 	return codeOfKind[t.Kind]
 }
 
+// codeIn is codeOf in the dialect of the options.
+func codeIn(t *schema.Type, o Options) code {
+	c := codeOf(t)
+	switch {
+	case !o.JSONSchema || t == nil:
+	case c == codeStruct && t.Name == OneOf:
+		return codeUnion
+	case c == codePairs || c == codeObject && t.Key.Optional:
+		return codeEntries
+	}
+	return c
+}
+
 // valueKinds are the kinds of change.Value that a code takes.
 var valueKinds = [...]change.Kind{
 	codeInt8: change.Int, codeInt16: change.Int, codeInt32: change.Int, codeInt64: change.Int,
 	codeFloat32: change.Float, codeFloat64: change.Float, codeBool: change.Bool, codeText: change.Text,
 	codeBytes: change.Bytes, codeDecimal: change.Bytes, codeDate: change.Int, codeTime: change.Int,
 	codeTimestamp: change.Int, codeArray: change.Array, codeObject: change.Map, codePairs: change.Map,
-	codeStruct: change.Struct,
+	codeStruct: change.Struct, codeEntries: change.Map, codeUnion: change.Struct,
 }
 
 // javaNames are the words for a wrong value.

@@ -15,6 +15,7 @@ import (
 type node struct {
 	code    code
 	numeric bool // a Decimal as a number
+	omit    bool // a null member of a struct is left out
 	scale   int  // of a numeric Decimal
 	// null and unavailable are what stands for these values; nil refuses them.
 	null, unavailable []byte
@@ -39,7 +40,7 @@ var nullText = []byte("null")
 
 // compile makes the node of a type and of all below it.
 func compile(t *schema.Type, o Options) (node, error) {
-	n := node{code: codeOf(t), typ: t}
+	n := node{code: codeIn(t, o), typ: t}
 	if t == nil {
 		n.null = nullText
 		return n, nil
@@ -54,11 +55,11 @@ func compile(t *schema.Type, o Options) (node, error) {
 		}
 	case codeArray:
 		n.elem, err = compileBelow(t.Elem, o)
-	case codeObject, codePairs:
+	case codeObject, codePairs, codeEntries:
 		if n.key, err = compileBelow(t.Key, o); err == nil {
 			n.elem, err = compileBelow(t.Elem, o)
 		}
-	case codeStruct:
+	case codeStruct, codeUnion:
 		n.members, err = compileMembers(t, o)
 	}
 	if err != nil {
@@ -69,6 +70,8 @@ func compile(t *schema.Type, o Options) (node, error) {
 		n.null, err = n.literal(t.Default)
 	case t.Optional:
 		n.null = nullText
+	default:
+		n.omit = o.JSONSchema
 	}
 	return n, err
 }
@@ -162,6 +165,10 @@ func (n *node) appendRun(dst []byte, b *change.Batch, values []change.Value) ([]
 		return n.appendArray(dst, b, values)
 	case codeObject:
 		return n.appendObject(dst, b, values)
+	case codeEntries:
+		return n.appendEntries(dst, b, values)
+	case codeUnion:
+		return n.appendUnion(dst, b, values)
 	}
 	return n.appendPairs(dst, b, values)
 }
@@ -175,13 +182,21 @@ func appendMembers(dst []byte, members []member, b *change.Batch, values []chang
 		return append(dst, '{', '}'), nil
 	}
 	var err error
+	begin := len(dst)
 	for i := range members {
 		m := &members[i]
+		if m.node.omit && values[i].IsNull() {
+			continue
+		}
 		dst = append(dst, m.prefix...)
 		if dst, err = m.node.append(dst, b, values[i]); err != nil {
 			return dst, inField(m.name, err)
 		}
 	}
+	if len(dst) == begin {
+		dst = append(dst, '{')
+	}
+	dst[begin] = '{' // also where the first was left out
 	return append(dst, '}'), nil
 }
 

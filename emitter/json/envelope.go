@@ -148,6 +148,7 @@ func compileColumn(col *schema.Column, o Options) (node, error) {
 			if n.null, err = n.literal(stand); err != nil {
 				return n, fmt.Errorf("fallback: %w", err)
 			}
+			n.omit = false
 		}
 	}
 	n.unavailable = n.null // without a placeholder it is a null like any other

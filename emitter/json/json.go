@@ -46,6 +46,8 @@ type Options struct {
 	ReplaceNullWithDefault bool
 	// Content, if not "", is the text of the schema of what is read, which then is a payload alone.
 	Content string
+	// JSONSchema has payloads as JsonSchemaConverter has them.
+	JSONSchema bool
 }
 
 func (o Options) numeric() bool { return o.DecimalFormat == Numeric }

@@ -14,7 +14,8 @@ type plan struct {
 	// fallback is what null and missing members become, nil for null itself; optional says whether null may stay.
 	fallback  any
 	optional  bool
-	scale     int // of a Decimal
+	lenient   bool // a missing member is null even where null may not be
+	scale     int  // of a Decimal
 	scaleErr  error
 	key, elem *plan
 	fields    []fieldPlan
@@ -31,7 +32,7 @@ type fieldPlan struct {
 // compilePlan makes the plan of a type and of all below it. keepNull leaves the nulls of optional fields alone, where
 // otherwise they become defaults.
 func compilePlan(t *schema.Type, o Options, keepNull bool) *plan {
-	pl := &plan{code: codeOf(t), typ: t}
+	pl := &plan{code: codeIn(t, o), typ: t, lenient: o.JSONSchema}
 	if t == nil {
 		pl.optional = true
 		return pl
@@ -45,9 +46,9 @@ func compilePlan(t *schema.Type, o Options, keepNull bool) *plan {
 		pl.scale, pl.scaleErr = decimalScale(t)
 	case codeArray:
 		pl.elem = compilePlan(t.Elem, o, keepNull)
-	case codeObject, codePairs:
+	case codeObject, codePairs, codeEntries:
 		pl.key, pl.elem = compilePlan(t.Key, o, keepNull), compilePlan(t.Elem, o, keepNull)
-	case codeStruct:
+	case codeStruct, codeUnion:
 		pl.fields = make([]fieldPlan, len(t.Fields))
 		pl.index = make(map[string]int, len(t.Fields))
 		envelope := isEnvelope(t)

@@ -60,6 +60,10 @@ func (r *reader) value(pl *plan) (change.Value, error) {
 		return r.object(pl, c)
 	case codePairs:
 		return r.pairs(pl, c)
+	case codeEntries:
+		return r.mapEntries(pl, c)
+	case codeUnion:
+		return r.union(pl, c)
 	}
 	return r.free(c)
 }
@@ -315,7 +319,11 @@ func (r *reader) missing(pl *plan, row change.Row) error {
 		if !r.b.At(row, i).IsNull() {
 			continue
 		}
-		v, err := r.null(pl.fields[i].plan)
+		below := pl.fields[i].plan
+		if below.lenient && below.fallback == nil {
+			continue
+		}
+		v, err := r.null(below)
 		if err != nil {
 			return inField(pl.fields[i].name, err)
 		}

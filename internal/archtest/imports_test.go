@@ -28,8 +28,8 @@ var levels = [][]string{
 	{"emitter/confluent"},
 	// Databases and formats.
 	{"capture/postgres", "capture/file", "emitter/json", "emitter/plain", "emitter/avro", "internal/kafkaclient"},
-	// A format made of another.
-	{"emitter/cloudevents"},
+	// Formats made of another.
+	{"emitter/cloudevents", "emitter/jsonschema"},
 	// The worker.
 	{"connect"},
 	// What a group of workers shares: who gets which tasks, and topics.

@@ -15,12 +15,25 @@ import (
 	"testing"
 )
 
+// Schema is a schema of a type: AVRO, JSON or PROTOBUF.
+type Schema struct {
+	Kind, Text string
+	References []Reference
+}
+
+// Reference is a version of a subject under a name.
+type Reference struct {
+	Name    string `json:"name"`
+	Subject string `json:"subject"`
+	Version int    `json:"version"`
+}
+
 // Registry keeps schemas in memory.
 type Registry struct {
 	URL string
 
 	mu       sync.Mutex // guards what follows
-	texts    []string   // by id, less one
+	schemas  []Schema   // by id, less one
 	subjects map[string][]int
 	asked    []string
 	answer   func(w http.ResponseWriter, r *http.Request) bool
@@ -70,20 +83,30 @@ func (r *Registry) Subjects() map[string][]string {
 	out := map[string][]string{}
 	for name, ids := range r.subjects {
 		for _, id := range ids {
-			out[name] = append(out[name], r.texts[id-1])
+			out[name] = append(out[name], r.schemas[id-1].Text)
 		}
 	}
 	return out
 }
 
-// Put adds a schema under an id of the test's choice.
-func (r *Registry) Put(id int, text string) {
+// Put adds an Avro schema under an id of the test's choice.
+func (r *Registry) Put(id int, text string) { r.PutSchema(id, Schema{Kind: "AVRO", Text: text}) }
+
+// PutSchema adds a schema under an id of the test's choice.
+func (r *Registry) PutSchema(id int, s Schema) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.texts) < id {
-		r.texts = append(r.texts, "")
+	for len(r.schemas) < id {
+		r.schemas = append(r.schemas, Schema{})
 	}
-	r.texts[id-1] = text
+	r.schemas[id-1] = s
+}
+
+// PutVersion makes the schema of an id the next version of a subject.
+func (r *Registry) PutVersion(subject string, id int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.subjects[subject] = append(r.subjects[subject], id)
 }
 
 // Fail answers as the registry does what it refuses.
@@ -97,27 +120,35 @@ func reply(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body) // the client sees a broken answer
 }
 
-func textOf(q *http.Request) string {
-	var body struct{ Schema string }
+func schemaOf(q *http.Request) Schema {
+	var body struct {
+		Schema, SchemaType string
+		References         []Reference
+	}
 	_ = json.NewDecoder(q.Body).Decode(&body) // an empty text is refused
-	return body.Schema
+	if body.SchemaType == "" {
+		body.SchemaType = "AVRO"
+	}
+	return Schema{body.SchemaType, body.Schema, body.References}
 }
 
+func (s *Schema) equal(other Schema) bool { return s.Kind == other.Kind && s.Text == other.Text }
+
 func (r *Registry) register(w http.ResponseWriter, q *http.Request) {
-	text, subject := textOf(q), q.PathValue("subject")
-	if !json.Valid([]byte(text)) {
+	added, subject := schemaOf(q), q.PathValue("subject")
+	if added.Text == "" || added.Kind != "PROTOBUF" && !json.Valid([]byte(added.Text)) {
 		Fail(w, 422, 42201, "Invalid schema")
 		return
 	}
 	id := 0
-	for i, known := range r.texts {
-		if known == text {
+	for i, known := range r.schemas {
+		if known.equal(added) {
 			id = i + 1
 		}
 	}
 	if id == 0 {
-		r.texts = append(r.texts, text)
-		id = len(r.texts)
+		r.schemas = append(r.schemas, added)
+		id = len(r.schemas)
 	}
 	has := false
 	for _, known := range r.subjects[subject] {
@@ -130,14 +161,14 @@ func (r *Registry) register(w http.ResponseWriter, q *http.Request) {
 }
 
 func (r *Registry) lookup(w http.ResponseWriter, q *http.Request) {
-	text, subject := textOf(q), q.PathValue("subject")
+	asked, subject := schemaOf(q), q.PathValue("subject")
 	if r.subjects[subject] == nil {
 		Fail(w, 404, 40401, fmt.Sprintf("Subject '%s' not found.", subject))
 		return
 	}
 	for i, id := range r.subjects[subject] {
-		if r.texts[id-1] == text {
-			reply(w, 200, map[string]any{"subject": subject, "version": i + 1, "id": id, "schema": text})
+		if r.schemas[id-1].equal(asked) {
+			reply(w, 200, r.answerOf(id, map[string]any{"subject": subject, "version": i + 1}))
 			return
 		}
 	}
@@ -154,14 +185,27 @@ func (r *Registry) version(w http.ResponseWriter, q *http.Request) {
 		Fail(w, 404, 40402, "Version not found.")
 		return
 	}
-	reply(w, 200, map[string]any{"subject": q.PathValue("subject"), "version": n, "id": ids[n-1], "schema": r.texts[ids[n-1]-1]})
+	reply(w, 200, r.answerOf(ids[n-1], map[string]any{"subject": q.PathValue("subject"), "version": n}))
 }
 
 func (r *Registry) byID(w http.ResponseWriter, q *http.Request) {
 	id, err := strconv.Atoi(q.PathValue("id"))
-	if err != nil || id < 1 || id > len(r.texts) || strings.TrimSpace(r.texts[id-1]) == "" {
+	if err != nil || id < 1 || id > len(r.schemas) || strings.TrimSpace(r.schemas[id-1].Text) == "" {
 		Fail(w, 404, 40403, "Schema "+q.PathValue("id")+" not found")
 		return
 	}
-	reply(w, 200, map[string]any{"schema": r.texts[id-1]})
+	reply(w, 200, r.answerOf(id, map[string]any{}))
+}
+
+// answerOf adds what a registry tells of a schema. The type of Avro's is left out.
+func (r *Registry) answerOf(id int, answer map[string]any) map[string]any {
+	s := r.schemas[id-1]
+	answer["id"], answer["schema"] = id, s.Text
+	if s.Kind != "AVRO" {
+		answer["schemaType"] = s.Kind
+	}
+	if len(s.References) > 0 {
+		answer["references"] = s.References
+	}
+	return answer
 }
