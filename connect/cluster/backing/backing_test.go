@@ -5,6 +5,7 @@ package backing
 import (
 	"context"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -19,7 +20,13 @@ import (
 	"freshet/internal/testdb"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testdb.IgnoreKafka()) }
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		runChild()
+		return
+	}
+	goleak.VerifyTestMain(m, testdb.IgnoreKafka())
+}
 
 // waitFor waits until cond is true.
 func waitFor(t testing.TB, what string, cond func() bool) {

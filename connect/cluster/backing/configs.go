@@ -165,7 +165,7 @@ func (c *Configs) put(ctx context.Context, what string, write func(context.Conte
 	defer cancel()
 	err := write(ctx, records...)
 	if err == nil {
-		err = c.journal.readToEnd(ctx)
+		err = c.journal.readBack(ctx, records[len(records)-1])
 	}
 	if err != nil && !errors.Is(err, ErrFenced) {
 		err = fmt.Errorf("%s: %w", what, err)

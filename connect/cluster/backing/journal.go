@@ -298,15 +298,29 @@ func (j *journal) readToEnd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for {
-		j.mu.Lock()
-		moved, failed, behind := j.moved, j.failed, false
+	return j.await(ctx, func() bool {
+		there := true
 		ends.Each(func(end kadm.ListedOffset) {
 			start, _ := starts.Lookup(end.Topic, end.Partition)
-			behind = behind || max(j.at[end.Partition], start.Offset) < end.Offset
+			there = there && max(j.at[end.Partition], start.Offset) >= end.Offset
 		})
+		return there
+	})
+}
+
+// readBack waits until a record that was written has been applied. A transaction that is committed is to be seen a while
+// later: until then it is not behind the end of the topic.
+func (j *journal) readBack(ctx context.Context, r *kgo.Record) error {
+	return j.await(ctx, func() bool { return j.at[r.Partition] > r.Offset })
+}
+
+// await waits until reading has come to where there, which is asked with mu held, says so.
+func (j *journal) await(ctx context.Context, there func() bool) error {
+	for {
+		j.mu.Lock()
+		moved, failed, done := j.moved, j.failed, there()
 		j.mu.Unlock()
-		if !behind {
+		if done {
 			return nil
 		}
 		var own *kafka.Error

@@ -7,10 +7,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"freshet/emitter/topic"
 	"freshet/emitter/topic/kafka"
 )
+
+// copyTimeout is how long the copy for the worker's topic may hold up what comes next.
+const copyTimeout = 5 * time.Second
 
 // OwnOffsets is an offsets topic of a connector's own (offsets.storage.topic), in front of the worker's. A position that
 // the own topic does not have is looked for in the worker's; what is written goes to both, so that a connector may give up
@@ -54,6 +58,8 @@ func (s *OwnOffsets) MarkRecord(m topic.Mark) (topic.Record, error) { return s.o
 
 // MarksCommitted copies marks that have become durable to the worker's topic. Without the copy nothing is lost.
 func (s *OwnOffsets) MarksCommitted(ctx context.Context, marks []topic.Mark) {
+	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
+	defer cancel()
 	if err := s.worker.PutMarks(ctx, marks); err != nil {
 		s.own.journal.o.log().Warn("positions of a topic of a connector's own are not copied to the worker's", "topic", s.own.journal.topic.Name, "cause", err.Error())
 	}

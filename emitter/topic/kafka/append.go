@@ -23,7 +23,8 @@ type unit struct {
 	mark    topic.Mark
 	cost    int64 // taken from the budget
 	done    func(error)
-	barrier bool // carries nothing: settles in its turn
+	barrier bool            // carries nothing: settles in its turn
+	ctx     context.Context //nolint:containedctx // of whoever appended it, who waits for done
 
 	left        atomic.Int64 // acknowledgements to come, and one for whoever sends
 	acked       chan struct{}
@@ -59,22 +60,36 @@ func (u *unit) letGo() {
 // Append queues a unit and hands its records to the producer.
 func (l *Log) Append(ctx context.Context, in topic.Unit, done func(error)) {
 	u := l.units.Get().(*unit)
-	u.mark, u.done, u.cost = in.Mark, done, min(costOf(&in), l.o.MaxBytes)
+	u.mark, u.done, u.cost, u.ctx = in.Mark, done, min(costOf(&in), l.o.MaxBytes), ctx
 	if u.err = ctx.Err(); u.err == nil {
-		u.err = l.budget.Acquire(ctx, u.cost)
+		u.err = l.acquire(ctx, u.cost)
 	}
 	if u.err != nil {
 		u.cost = 0
 	} else if u.err = l.check(ctx); u.err == nil {
 		u.err = l.prepare(ctx, u, in.Records)
 	}
-	if l.push(u) {
+	if l.push(u) && l.txn == nil {
 		u.left.Add(int64(len(u.records)))
 		for i := range u.records {
 			l.producer.Produce(ctx, &u.records[i], u.acknowledge)
 		}
 	}
 	u.letGo()
+}
+
+// acquire waits for room. A transaction that waits for more units ends for it.
+func (l *Log) acquire(ctx context.Context, n int64) error {
+	if l.budget.TryAcquire(n) {
+		return nil
+	}
+	if l.txn == nil {
+		return l.budget.Acquire(ctx, n)
+	}
+	l.txn.starved.Add(1)
+	defer l.txn.starved.Add(-1)
+	l.txn.stir()
+	return l.budget.Acquire(ctx, n)
 }
 
 // costOf is about what a unit takes up, and at least 1.
@@ -198,7 +213,13 @@ func (l *Log) push(u *unit) bool {
 	l.queue = append(l.queue, u)
 	if !l.settling {
 		l.settling, l.idle = true, make(chan struct{})
-		go l.settle()
+		if l.txn != nil {
+			go l.transact()
+		} else {
+			go l.settle()
+		}
+	} else if l.txn != nil {
+		l.txn.stir()
 	}
 	return send
 }
@@ -322,7 +343,7 @@ func (l *Log) finish(u *unit) {
 	clear(u.headers)
 	again := err == nil && !u.barrier && cap(u.arena) <= keep
 	if again {
-		u.mark, u.done, u.cost = topic.Mark{}, nil, 0
+		u.mark, u.done, u.cost, u.ctx = topic.Mark{}, nil, 0, nil
 		u.records, u.headers = u.records[:0], u.headers[:0]
 		u.left.Store(1)
 		l.units.Put(u)

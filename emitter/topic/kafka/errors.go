@@ -53,6 +53,8 @@ var refusals = []struct {
 	{kerr.GroupAuthorizationFailed, "grant the worker's principal READ on the consumer group"},
 	{kerr.ClusterAuthorizationFailed, "grant the worker's principal CREATE on the cluster, or create the topics beforehand; an idempotent producer of a broker before 3.0 needs IDEMPOTENT_WRITE"},
 	{kerr.TransactionalIDAuthorizationFailed, "grant the worker's principal WRITE on the transactional id"},
+	{kerr.ProducerFenced, hintFenced},
+	{kerr.InvalidProducerEpoch, hintFenced},
 	{kerr.SaslAuthenticationFailed, "compare sasl.jaas.config and sasl.mechanism with what the brokers have; producers and consumers need them as producer.* and consumer.* too"},
 	{kerr.UnsupportedSaslMechanism, "set sasl.mechanism to one that the brokers have enabled"},
 	{kerr.InvalidTopicException, "names have letters, digits, '.', '_' and '-', at most 249 of them"},
@@ -60,6 +62,13 @@ var refusals = []struct {
 	{kerr.InvalidPartitions, "set topic.creation.default.partitions to a number above 0; -1 is the brokers' default"},
 	{kerr.PolicyViolation, "the brokers' create.topic.policy refuses it: create the topic beforehand"},
 	{kerr.InvalidConfig, "look at the topic.creation.* properties"},
+}
+
+const hintFenced = "another worker has taken over, or the transaction took longer than transaction.timeout.ms; nothing of it counts. Restart the task where it should run here"
+
+// isFenced says whether a broker refused a producer because another one has its transactional id.
+func isFenced(err error) bool {
+	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch)
 }
 
 // Explain makes an error of what a request failed with.

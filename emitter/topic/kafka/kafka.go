@@ -11,6 +11,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -75,6 +76,8 @@ type Options struct {
 	RefreshInterval time.Duration
 	// Identity is the id of the cluster, where it is known before Connect.
 	Identity string
+	// Transactions, if not nil, make units durable in transactions.
+	Transactions *Transactions
 	// FromEnd makes groups without a committed offset begin at the end, as auto.offset.reset=latest.
 	FromEnd bool
 }
@@ -98,7 +101,9 @@ func (o Options) withDefaults() Options {
 // Log is a topic.Log in a Kafka cluster.
 type Log struct {
 	o        Options
-	producer *kgo.Client
+	producer *kgo.Client // with transactions it only asks about topics
+	txn      *transactor // nil without
+	recorder MarkRecorder
 	asker    *kgo.Client // of admin
 	admin    *kadm.Client
 	budget   *semaphore.Weighted
@@ -128,8 +133,13 @@ var (
 // Open makes a log. It connects to nothing, and fails only where options contradict each other.
 func Open(o Options) (*Log, error) {
 	o = o.withDefaults()
+	recorder, ok := o.Marks.(MarkRecorder)
+	if o.Transactions != nil && !ok {
+		return nil, errors.New("open the log in Kafka: transactions need positions that are records of a topic")
+	}
 	l := &Log{
-		o: o, budget: semaphore.NewWeighted(o.MaxBytes), topics: topicCache{known: map[string]*known{}},
+		recorder: recorder,
+		o:        o, budget: semaphore.NewWeighted(o.MaxBytes), topics: topicCache{known: map[string]*known{}},
 		refused: map[string]error{}, failed: map[string]error{}, cursors: map[*cursor]struct{}{}, closed: make(chan struct{}), identity: o.Identity,
 	}
 	l.units.New = func() any { return newUnit() }
@@ -139,14 +149,11 @@ func Open(o Options) (*Log, error) {
 		return nil, fmt.Errorf("set up the admin client of Kafka: %w", err)
 	}
 	l.asker, l.admin = admin, kadm.NewClient(admin)
-	l.producer, err = kgo.NewClient(slices.Concat(common, []kgo.Opt{
-		kgo.RecordPartitioner(partitioner{}),
-		kgo.ProducerLinger(0),
-		// The budget of the log bounds what is buffered.
-		kgo.MaxBufferedRecords(1 << 30),
-		// A unit that its source gave up must settle also while no broker answers. The source begins again at its mark.
-		kgo.AllowIdempotentProduceCancellation(),
-	}, o.Producer, []kgo.Opt{kgo.ProducerBatchMaxBytesFn(l.batchBytes)})...)
+	if o.Transactions != nil {
+		l.txn = newTransactor(*o.Transactions)
+	}
+	// A unit that its source gave up must settle also while no broker answers. The source begins again at its mark.
+	l.producer, err = kgo.NewClient(l.producing(kgo.AllowIdempotentProduceCancellation())...)
 	if err != nil {
 		admin.Close()
 		return nil, fmt.Errorf("set up the producer of Kafka: %w", err)
@@ -154,8 +161,19 @@ func Open(o Options) (*Log, error) {
 	return l, nil
 }
 
+// producing are the options of a producer.
+func (l *Log) producing(more ...kgo.Opt) []kgo.Opt {
+	return slices.Concat([]kgo.Opt{
+		Logger(l.o.Log), kgo.DisableClientMetrics(), kgo.RecordPartitioner(partitioner{}),
+		kgo.ProducerLinger(0),
+		// The budget of the log bounds what is buffered.
+		kgo.MaxBufferedRecords(1 << 30),
+	}, l.o.Producer, []kgo.Opt{kgo.ProducerBatchMaxBytesFn(l.batchBytes)}, more)
+}
+
 // LoadMark returns the last durable value of a mark. It is how a source begins again after an error: from now on units
-// with this mark are taken again.
+// with this mark are taken again. With transactions it claims the transactional id, so that nothing another process has
+// under way with it can change the answer.
 func (l *Log) LoadMark(ctx context.Context, key string) (string, error) {
 	// Queued units are no longer wanted by whoever asks, but their marks may become durable any moment: the answer must
 	// not be older than what is on its way.
@@ -169,6 +187,13 @@ func (l *Log) LoadMark(ctx context.Context, key string) (string, error) {
 	l.mu.Unlock()
 	if closing {
 		return "", topic.ErrClosed
+	}
+	if l.txn != nil {
+		// A commit is to be seen a while after it is done: once the id can be claimed again, for sure.
+		l.txn.drop()
+		if _, err := l.claim(ctx); err != nil {
+			return "", err
+		}
 	}
 	return l.o.Marks.LoadMark(ctx, key)
 }
@@ -256,10 +281,16 @@ func (l *Log) Close(ctx context.Context) error {
 		return nil
 	}
 	defer close(l.closed)
+	if l.txn != nil {
+		l.txn.stir()
+	}
 	for _, c := range cursors {
 		c.end(ctx)
 	}
 	err := l.settled(ctx)
+	if l.txn != nil {
+		l.txn.drop()
+	}
 	l.producer.Close() // fails what is left
 	if err != nil {
 		_ = l.settled(context.WithoutCancel(ctx)) // nothing holds it up any more
