@@ -20,6 +20,19 @@ type Clients interface {
 	OpenClient(connector string, task int, cfg map[string]string) (topic.Log, error)
 }
 
+// Positions is a Log whose connectors may keep their positions in a place of their own, such as the topic of
+// offsets.storage.topic.
+type Positions interface {
+	// AdminOf is where the positions of a connector are.
+	AdminOf(connector string, cfg map[string]string) (Admin, error)
+}
+
+// ExactlyOnce is a source connector that does not offer exactly-once delivery with every configuration. One that does not
+// implement it does: a source's position is behind exactly what it brings (I4).
+type ExactlyOnce interface {
+	ExactlyOnce(v config.Values) bool
+}
+
 // withLog makes an Opener of a function that needs the log and the settings of the task.
 func (c *Connector) withLog(task int, open func(ctx context.Context, topics topic.Log, v config.Values) (Task, error)) Opener {
 	clients, ok := c.worker.topics.(Clients)

@@ -42,6 +42,12 @@ func (w *Worker) commonDef(p *config.Plugin) config.Def {
 	if _, ok := w.topics.(Clients); ok && p.Kind != sinkKind {
 		def.Find("topic.creation.groups").Ignored = ""
 	}
+	if _, ok := w.topics.(Positions); ok && p.Kind != sinkKind {
+		def.Find("offsets.storage.topic").Ignored = ""
+	}
+	if w.config.ExactlyOnce && p.Kind != sinkKind {
+		def.Find("transaction.boundary").Ignored, def.Find("transaction.boundary.interval.ms").Ignored = "", ""
+	}
 	return def
 }
 
@@ -74,7 +80,9 @@ const (
 	groupCommon = "Common"
 	groupErrors = "Error Handling"
 
-	kafkaOnly = "topics are local, so there is no Kafka client to set up"
+	kafkaOnly      = "topics are local, so there is no Kafka client to set up"
+	noTransactions = "only workers with exactly.once.source.support=enabled have transactions"
+	ownPositions   = "the worker stores positions by itself; those of a group of workers are in a topic"
 )
 
 var commonKeys = []config.Key{
@@ -217,17 +225,17 @@ var sourceKeys = []config.Key{
 	{
 		Name: "transaction.boundary", Type: config.String, Default: "poll", HasDefault: true, Importance: config.Medium, Group: "Exactly Once Support",
 		Display: "Transaction Boundary", Width: config.WidthShort,
-		Doc: "Where transactions of the exactly-once producer end.", Check: foldedOneOf("INTERVAL", "POLL", "CONNECTOR"), Ignored: kafkaOnly,
+		Doc: "Where transactions of the exactly-once producer end.", Check: foldedOneOf("INTERVAL", "POLL", "CONNECTOR"), Ignored: noTransactions,
 	},
 	{
 		Name: "transaction.boundary.interval.ms", Type: config.Long, Importance: config.Low, Group: "Exactly Once Support",
 		Display: "Transaction boundary interval", Width: config.WidthShort,
-		Doc: "Length of those transactions.", Check: atLeast(0), Ignored: kafkaOnly,
+		Doc: "Length of those transactions.", Check: atLeast(0), Ignored: noTransactions,
 	},
 	{
 		Name: "offsets.storage.topic", Type: config.String, Importance: config.Low, Group: "offsets.topic",
 		Display: "Offsets topic", Width: config.WidthLong,
-		Doc: "Topic for the connector's own offsets.", Ignored: "positions are stored with the records, in one write",
+		Doc: "Topic for the connector's own offsets.", Ignored: ownPositions,
 	},
 }
 

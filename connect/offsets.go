@@ -20,6 +20,9 @@ import (
 var errNoAdmin = errors.New("the log of this worker does not show positions")
 
 func (c *Connector) admin() (Admin, error) {
+	if p, ok := c.worker.topics.(Positions); ok && c.Plugin.Source != nil {
+		return p.AdminOf(c.Name, c.set.raw)
+	}
 	if a, ok := c.worker.topics.(Admin); ok {
 		return a, nil
 	}

@@ -51,6 +51,7 @@ func (w *Worker) check(cfg map[string]string) (*checked, error) {
 
 	given, problems := common.Parse(c.raw)
 	problems = append(problems, crossCheck(plugin.Kind, given)...)
+	problems = append(problems, w.exactlyOnce(&plugin, given, c.raw)...)
 	if slices.ContainsFunc(problems, func(p config.Problem) bool {
 		return strings.HasSuffix(p.Message, "Not a number of type INT") && p.Property == "tasks.max"
 	}) {
@@ -131,6 +132,29 @@ func (c *checked) dropNulls(common *config.Def) []config.Problem {
 	return problems
 }
 
+// exactlyOnce says what stands in the way of exactly-once delivery that a configuration asks for.
+func (w *Worker) exactlyOnce(plugin *Plugin, common config.Values, raw map[string]string) []config.Problem {
+	if plugin.Source == nil {
+		return nil
+	}
+	var problems []config.Problem
+	if strings.EqualFold(common.Get("exactly.once.support"), "required") {
+		own, _ := plugin.Def.Parse(raw)
+		c, picky := plugin.Source.(ExactlyOnce)
+		switch {
+		case !w.config.ExactlyOnce:
+			problems = append(problems, config.Problem{Property: "exactly.once.support", Message: "This worker does not have exactly-once source support enabled."})
+		case picky && !c.ExactlyOnce(own):
+			problems = append(problems, config.Problem{Property: "exactly.once.support", Message: "The connector does not support exactly-once semantics with the provided configuration."})
+		}
+	}
+	if w.config.ExactlyOnce && strings.EqualFold(common.Get("transaction.boundary"), "connector") {
+		problems = append(problems, config.Problem{Property: "transaction.boundary", Message: "The connector does not support connector-defined transaction boundaries with the given configuration. " +
+			"Please reconfigure it to use a different transaction boundary definition."})
+	}
+	return problems
+}
+
 // crossCheck holds the rules between common properties.
 func crossCheck(kind string, v config.Values) []config.Problem {
 	var problems []config.Problem
@@ -149,9 +173,6 @@ func crossCheck(kind string, v config.Values) []config.Problem {
 		}
 	}
 	if kind != sinkKind {
-		if strings.EqualFold(v.Get("exactly.once.support"), "required") {
-			add("exactly.once.support", "This worker does not have exactly-once source support enabled.")
-		}
 		return problems
 	}
 	topics, pattern := v.List("topics"), strings.TrimSpace(v.Get("topics.regex"))

@@ -35,6 +35,8 @@ type WorkerConfig struct {
 	Backoff Backoff
 	// Providers resolve references in configurations of connectors; nil is none.
 	Providers *provider.Set
+	// ExactlyOnce says that sources are exactly-once: exactly.once.source.support=enabled.
+	ExactlyOnce bool
 	// StallTimeout is how long nothing may move while there is something to read; 0 is 30 s.
 	StallTimeout time.Duration
 }

@@ -75,6 +75,9 @@ func (*Connector) Partition(v config.Values) string {
 	return `{"filename":` + string(bytes.TrimSpace(b.Bytes())) + `}`
 }
 
+// ExactlyOnce says whether what was read can be read again: standard input cannot.
+func (*Connector) ExactlyOnce(v config.Values) bool { return v.Has("file") }
+
 // Split makes one task, whatever the limit.
 func (*Connector) Split(v config.Values, _ int) ([]config.Values, error) {
 	return []config.Values{v}, nil

@@ -57,6 +57,8 @@ type client struct {
 	maxBuffer  int64
 	fromEnd    bool
 	metadata   time.Duration
+	// transactions is how long the broker lets one take.
+	transactions time.Duration
 }
 
 // decode makes a client of properties without their prefix. Problems name the properties with it.
@@ -142,6 +144,7 @@ func (c *client) produce(v config.Values, prefix string) []config.Problem {
 	}
 	c.maxRequest = int32(min(v.Int("max.request.size"), 1<<30-1))
 	c.maxBuffer = v.Int("buffer.memory")
+	c.transactions = v.Millis("transaction.timeout.ms")
 	acks, idempotent := kgo.AllISRAcks(), v.Bool("enable.idempotence")
 	switch v.Get("acks") {
 	case "0":
@@ -299,16 +302,34 @@ func (w *Worker) allowed(name string) bool {
 // Options are those of the log of a connector's task, or of the worker itself where connector is nil. id gives clients
 // their client.id, where no property does; {kind} in it stands for the kind.
 func (w *Worker) Options(connector map[string]string, id string) (kafka.Options, error) {
+	return w.options(connector, id, false)
+}
+
+// TransactionalOptions are those of the log of an exactly-once source's task: Transactions lacks its id. As in Kafka Connect the
+// producer is idempotent and waits for all replicas, whatever the properties say.
+func (w *Worker) TransactionalOptions(connector map[string]string, id string) (kafka.Options, error) {
+	return w.options(connector, id, true)
+}
+
+func (w *Worker) options(connector map[string]string, id string, transactional bool) (kafka.Options, error) {
 	var o kafka.Options
 	var errs []error
 	for _, k := range Kinds {
-		c, problems := k.decode(w.named(k, connector, id), string(k)+".")
+		properties := w.named(k, connector, id)
+		if k == Producer && transactional {
+			properties["enable.idempotence"], properties["acks"] = "true", "all"
+			delete(properties, "max.in.flight.requests.per.connection")
+		}
+		c, problems := k.decode(properties, string(k)+".")
 		for _, p := range config.Errors(problems) {
 			errs = append(errs, p)
 		}
 		switch k {
 		case Producer:
 			o.Producer, o.MaxRequestBytes, o.MaxBytes = c.opts, c.maxRequest, c.maxBuffer
+			if transactional {
+				o.Transactions = &kafka.Transactions{Timeout: c.transactions}
+			}
 		case Consumer:
 			o.Consumer, o.FromEnd = c.opts, c.fromEnd
 			o.RefreshInterval = min(max(c.metadata, time.Second), 5*time.Second)
@@ -321,6 +342,24 @@ func (w *Worker) Options(connector map[string]string, id string) (kafka.Options,
 		errs = append(errs, err)
 	}
 	return o, errors.Join(errs...)
+}
+
+// Internal are the options of the worker's own clients, for its topics: as in Kafka Connect what has no prefix counts. They have
+// no client.id.
+func (w *Worker) Internal() ([]kgo.Opt, error) {
+	properties := map[string]string{}
+	def := Admin.Def()
+	for name, value := range w.properties {
+		if def.Find(name) != nil && name != "client.id" {
+			properties[name] = value
+		}
+	}
+	c, problems := Admin.decode(properties, "")
+	var errs []error
+	for _, p := range config.Errors(problems) {
+		errs = append(errs, p)
+	}
+	return c.opts, errors.Join(errs...)
 }
 
 func (w *Worker) named(k Kind, connector map[string]string, id string) map[string]string {

@@ -29,7 +29,7 @@ type topics interface {
 type kafkaTopics struct {
 	*kafka.Log
 	clients *kafkaclient.Worker
-	marks   marks
+	marks   kafka.MarkStore
 	log     *slog.Logger
 	waiting atomic.Pointer[string] // what is waited for before the start; nil once it has begun
 }
@@ -40,8 +40,8 @@ var (
 )
 
 // openKafka makes the log. It connects to nothing.
-func openKafka(clients *kafkaclient.Worker, positions *local.Log, log *slog.Logger) (*kafkaTopics, error) {
-	k := &kafkaTopics{clients: clients, marks: marks{positions}, log: log}
+func openKafka(clients *kafkaclient.Worker, positions kafka.MarkStore, log *slog.Logger) (*kafkaTopics, error) {
+	k := &kafkaTopics{clients: clients, marks: positions, log: log}
 	o, err := clients.Options(nil, "freshet-{kind}")
 	if err != nil {
 		return nil, err

@@ -107,7 +107,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	w := &whole{Options: o, settings: s, listeners: listeners, db: db, local: log, topics: log}
 	if s.clients != nil {
-		if w.kafka, err = openKafka(s.clients, log, o.Log); err != nil {
+		if w.kafka, err = openKafka(s.clients, marks{log}, o.Log); err != nil {
 			return &StartError{errors.Join(err, log.Close(ctx), db.Close())}
 		}
 		w.topics = w.kafka

@@ -21,11 +21,12 @@ import (
 	"freshet/connect/connecttest"
 	"freshet/connect/rest"
 	"freshet/internal/store"
+	"freshet/internal/testdb"
 	"freshet/sinks"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"), testdb.IgnoreKafka())
 }
 
 func TestParse(t *testing.T) {

@@ -146,11 +146,21 @@ func (j *journal) retry(ctx context.Context, f func() error) error {
 			return err
 		}
 		j.warn(err)
-		select {
-		case <-time.After(retryPause):
-		case <-ctx.Done():
+		if !pause(ctx) {
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
+	}
+}
+
+// pause waits a little, and returns false when ctx ends first.
+func pause(ctx context.Context) bool {
+	t := time.NewTimer(retryPause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -191,12 +190,9 @@ func (s *Statuses) try(key string, value []byte, n uint64, wanted func() bool) {
 		}
 		s.journal.warn(kafka.Explain("append to topic", s.journal.topic.Name, err))
 		s.again.Go(func() {
-			select {
-			case <-time.After(retryPause):
-			case <-s.ctx.Done():
-			}
+			ok := pause(s.ctx)
 			s.mu.Lock()
-			ok := s.ctx.Err() == nil && s.latest[key] == n && wanted()
+			ok = ok && s.latest[key] == n && wanted()
 			s.mu.Unlock()
 			if !ok {
 				s.done(key, n)

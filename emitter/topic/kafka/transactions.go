@@ -25,6 +25,8 @@ type Transactions struct {
 	// Interval is how long a transaction takes in units, after its first one; 0 gives each unit a transaction of its own.
 	// It ends early where the memory for units is used up.
 	Interval time.Duration
+	// Timeout is how long the brokers let a transaction take. Default 60 s. Interval is at most half of it.
+	Timeout time.Duration
 	// Ready, if not nil, is called before the id is claimed, Check behind it: it says whether the id still is this
 	// process's. Where Check is nil, a log that was fenced is finished for good.
 	Ready, Check func(ctx context.Context) error
@@ -46,6 +48,10 @@ type transactor struct {
 }
 
 func newTransactor(o Transactions) *transactor {
+	if o.Timeout <= 0 {
+		o.Timeout = time.Minute
+	}
+	o.Interval = min(o.Interval, o.Timeout/2)
 	return &transactor{o: o, wake: make(chan struct{}, 1)}
 }
 
@@ -70,7 +76,7 @@ func (l *Log) claim(ctx context.Context) (*kgo.Client, error) {
 			return nil, err
 		}
 	}
-	client, err := kgo.NewClient(l.producing(kgo.TransactionalID(t.o.ID))...)
+	client, err := kgo.NewClient(l.producing(kgo.TransactionalID(t.o.ID), kgo.TransactionTimeout(t.o.Timeout))...)
 	if err != nil {
 		return nil, fmt.Errorf("set up the producer of Kafka: %w", err)
 	}
