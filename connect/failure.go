@@ -115,3 +115,8 @@ func place(err error) string {
 	}
 	return fmt.Sprintf("record %s-%d@%d (key %s)", row.Topic, row.Partition, row.Offset, RedactText(row.Key))
 }
+
+// ConnectorTrace is the trace of a connector that FAILED by itself.
+func ConnectorTrace(err error) string {
+	return "org.apache.kafka.connect.errors.ConnectException: " + RedactText(err.Error()) + "\n"
+}

@@ -17,11 +17,6 @@ func NoKnownLeader() error {
 	return &Error{409, "Cannot complete request momentarily due to no known leader URL, likely because a rebalance was underway."}
 }
 
-// Rebalancing is the answer to changes while the worker knows that its part of the work is to be decided anew.
-func Rebalancing() error {
-	return &Error{409, "Cannot complete request momentarily due to stale configuration (typically caused by a concurrent config change)"}
-}
-
 // Signature is how a worker shows that it is one of the group: the values of its request's headers, "" where one is missing.
 type Signature struct {
 	Algorithm string // such as HmacSHA256

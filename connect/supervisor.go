@@ -98,6 +98,11 @@ func NewSupervisor(o SupervisorOptions) *Supervisor {
 	return &Supervisor{o: o, state: Unassigned, since: time.Now()}
 }
 
+// NewFailed makes the supervisor of a task that cannot even be made: Run makes it FAILED.
+func NewFailed(kind string, err error, log *slog.Logger) *Supervisor {
+	return NewSupervisor(SupervisorOptions{Kind: kind, Log: log, Open: func(context.Context) (Task, error) { return nil, finalError{err} }})
+}
+
 // State is the task's state and, where it failed or waits for another attempt, the trace of the last error.
 func (s *Supervisor) State() (State, string) {
 	s.mu.Lock()

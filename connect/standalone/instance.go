@@ -71,7 +71,7 @@ func (h *Herder) start(i *instance) {
 // found that the connector as a whole cannot work.
 func (i *instance) failure() (trace string, err error) {
 	if i.err != nil {
-		return "org.apache.kafka.connect.errors.ConnectException: " + i.err.Error() + "\n", i.err
+		return connect.ConnectorTrace(i.err), i.err
 	}
 	for _, t := range i.tasks {
 		var preflight *connect.PreflightError

@@ -36,6 +36,8 @@ var levels = [][]string{
 	{"connect/cluster/assign", "connect/cluster/backing"},
 	// Who decides what runs, and the list of all plug-ins.
 	{"connect/rest", "connect/standalone", "connect/cluster/group", "internal/plugins", "internal/doctor"},
+	// The herder of a group of workers.
+	{"connect/cluster"},
 	// A whole process.
 	{"internal/worker", "internal/topicsource"},
 	// What a process does with a worker in it.
