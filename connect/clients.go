@@ -56,6 +56,19 @@ func (c *Connector) withLog(task int, open func(ctx context.Context, topics topi
 	}
 }
 
+// logOf opens the log that a connector's tasks use, for somebody who is none of them. done closes it, where it is one of its own.
+func (c *Connector) logOf(cfg map[string]string) (topics topic.Log, done func(context.Context) error, err error) {
+	clients, ok := c.worker.topics.(Clients)
+	if !ok {
+		return c.worker.topics, func(context.Context) error { return nil }, nil
+	}
+	own, err := clients.OpenClient(c.Name, 0, cfg)
+	if err != nil {
+		return nil, nil, finalError{err}
+	}
+	return own, own.Close, nil
+}
+
 // clientTask is a task with a log of its own.
 type clientTask struct {
 	Task

@@ -19,8 +19,8 @@ import (
 	"freshet/sinks"
 )
 
-// letters are the records of a dead letter queue.
-func letters(t *testing.T, log *local.Log, name string) []topic.Record {
+// lettersOf are the records of a dead letter queue.
+func lettersOf(t *testing.T, log *local.Log, name string) []topic.Record {
 	t.Helper()
 	infos, err := log.List(t.Context())
 	require.NoError(t, err)
@@ -94,7 +94,7 @@ func TestDeadLetterQueue(t *testing.T) {
 	mu.Lock()
 	require.Equal(t, []string{"a", "b"}, seen)
 	mu.Unlock()
-	dead := letters(t, log, "dlq")
+	dead := lettersOf(t, log, "dlq")
 	require.Len(t, dead, 2)
 	require.Equal(t, `{"nope":"canary"}`, string(dead[0].Value.Body))
 	require.Equal(t, wrapped("bad"), string(dead[1].Value.Body))

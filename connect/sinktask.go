@@ -56,9 +56,9 @@ func (c *Connector) sinkOpener(task int, log *slog.Logger, counts *errorCounts) 
 		if err != nil {
 			return nil, err
 		}
-		chain, problems := transform.Parse(v.Raw())
-		if errs := config.Errors(problems); len(errs) > 0 {
-			return nil, finalError{errs[0]}
+		transforms, err := c.sinkTransforms(v)
+		if err != nil {
+			return nil, err
 		}
 		policy := c.errorPolicy(task, v, counts, log)
 		if err := policy.openQueue(ctx, v, topics); err != nil {
@@ -75,13 +75,22 @@ func (c *Connector) sinkOpener(task int, log *slog.Logger, counts *errorCounts) 
 		l := &taskLog{Log: topics, topics: c.Topics}
 		o := sinks.Options{
 			Log: l, Subscription: s, Decoder: c.set.converters.decoder(),
-			Writer: writer, DrainTimeout: w.config.DrainTimeout, Logger: log, Reporter: policy, Retry: retryOf(v),
-		}
-		if len(chain) > 0 {
-			o.Transforms = []sinks.Transform{&sinkChain{chain: chain, header: c.set.converters.headerFormat()}}
+			Writer: writer, DrainTimeout: w.config.DrainTimeout, Logger: log, Reporter: policy, Retry: retryOf(v), Transforms: transforms,
 		}
 		return &sinkTask{sinks.NewTask(o), l}, nil
 	})
+}
+
+// sinkTransforms are the transforms of one attempt.
+func (c *Connector) sinkTransforms(v config.Values) ([]sinks.Transform, error) {
+	chain, problems := transform.Parse(v.Raw())
+	if errs := config.Errors(problems); len(errs) > 0 {
+		return nil, finalError{errs[0]}
+	}
+	if len(chain) == 0 {
+		return nil, nil
+	}
+	return []sinks.Transform{&sinkChain{chain: chain, header: c.set.converters.headerFormat()}}, nil
 }
 
 // sinkChain runs the transforms of a sink. Topic, partition and offset by which a record is counted are the loop's: here

@@ -54,6 +54,7 @@ type Worker struct {
 	keeper   Keeper
 
 	openSignals OpenSignals
+	letters     sync.Mutex // held while dead letters are settled
 
 	mu        sync.Mutex // guards snapshots
 	snapshots map[string]*Snapshots

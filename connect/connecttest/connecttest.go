@@ -246,6 +246,9 @@ func (s *Sink) Open(_ context.Context, _ sinks.Env, v config.Values) (sinks.Writ
 	return writer{s}, nil
 }
 
+// WriterOf is the writer that a Sink opens by itself.
+func WriterOf(s *Sink) sinks.Writer { return writer{s} }
+
 type writer struct{ sink *Sink }
 
 // Write tells the test.

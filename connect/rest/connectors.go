@@ -46,6 +46,7 @@ func (a *api) table() []route {
 		path("/connector-plugins/:plugin/config/validate", put(a.validate)),
 	}
 	routes = append(routes, a.snapshotRoutes()...)
+	routes = append(routes, a.letterRoutes()...)
 	routes = append(routes, a.watchRoutes()...)
 	routes = append(routes, a.adminRoutes()...)
 	if a.o.Topics != nil {

@@ -4,6 +4,7 @@ package standalone
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"freshet/config"
@@ -116,6 +117,18 @@ func (h *Herder) Snapshots(_ context.Context, name string) (*connect.Snapshots, 
 		return nil, connect.OnlySources(name, i.kind())
 	}
 	return h.o.Worker.Snapshots(name), nil
+}
+
+// Letters are the dead letters of a sink connector.
+func (h *Herder) Letters(_ context.Context, name string) (*connect.Letters, error) {
+	i, err := h.find(name, connect.NotFound)
+	if err != nil {
+		return nil, err
+	}
+	if i.made == nil {
+		return nil, &connect.Error{Code: 409, Message: fmt.Sprintf("Connector %s could not be made: see its status", name)}
+	}
+	return i.made.Letters()
 }
 
 // Topics are the topics that the connector has used. An unknown connector has used none.
