@@ -251,7 +251,7 @@ func (c *checked) refuse() error {
 	messages := make([]string, len(errs))
 	for i, p := range errs {
 		messages[i] = RedactText(p.Message)
-		if value := shown[p.Property]; value != "" && value != Mask && strings.HasPrefix(p.Message, "The '") && !strings.Contains(p.Message, value) {
+		if value := shown[p.Property]; value != "" && value != Mask && strings.HasPrefix(p.Message, "The '"+p.Property+"'") && !strings.Contains(p.Message, value) {
 			messages[i] += " (given: " + value + ")"
 		}
 	}

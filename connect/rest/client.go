@@ -5,6 +5,8 @@ package rest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,20 +25,38 @@ import (
 
 // Client asks a running worker. It is safe for concurrent use.
 type Client struct {
-	base string
-	http *http.Client
+	base  string
+	token string
+	http  *http.Client
+}
+
+// ErrUnauthorized is the answer to a request without a token of the worker.
+var ErrUnauthorized = errors.New("the worker asks for a token: name a file that holds one with --token-file or FRESHET_TOKEN_FILE")
+
+// ClientOptions is what a worker may ask for.
+type ClientOptions struct {
+	// Token is one of the worker's rest.auth.token.file; "" for none.
+	Token string
+	// Roots are the certificates that an https worker's is verified with; nil are the system's.
+	Roots *x509.CertPool
 }
 
 // NewClient makes a client of the worker at a URL. Redirects are not followed.
-func NewClient(base string) (*Client, error) {
+func NewClient(base string, o ClientOptions) (*Client, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("worker %q is not a URL such as %s", base, DefaultListener)
 	}
-	return &Client{
-		base: strings.TrimSuffix(base, "/"),
+	c := &Client{
+		base: strings.TrimSuffix(base, "/"), token: o.Token,
 		http: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-	}, nil
+	}
+	if o.Roots != nil {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.TLSClientConfig = &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12}
+		c.http.Transport = transport
+	}
+	return c, nil
 }
 
 // Ping asks for GET / and returns the version that the worker tells.
@@ -190,6 +210,9 @@ func (c *Client) doMedia(ctx context.Context, method, path string, body io.Reade
 		r.Header.Set("Content-Type", media)
 		r.Header.Set("Accept", media)
 	}
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	resp, err := c.http.Do(r)
 	if err != nil {
 		return nil, err
@@ -198,6 +221,9 @@ func (c *Client) doMedia(ctx context.Context, method, path string, body io.Reade
 		return resp, nil
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusUnauthorized {
+		return nil, ErrUnauthorized
+	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what is there is enough
 	var e struct {
 		failure

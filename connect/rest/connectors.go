@@ -15,6 +15,9 @@ import (
 
 // table lists the routes.
 func (a *api) table() []route {
+	if a.o.Admin == AdminOnly {
+		return a.adminRoutes()
+	}
 	get := func(h handler) method { return method{http.MethodGet, h} }
 	put := func(h handler) method { return method{http.MethodPut, h} }
 	post := func(h handler) method { return method{http.MethodPost, h} }
@@ -48,7 +51,9 @@ func (a *api) table() []route {
 	routes = append(routes, a.snapshotRoutes()...)
 	routes = append(routes, a.letterRoutes()...)
 	routes = append(routes, a.watchRoutes()...)
-	routes = append(routes, a.adminRoutes()...)
+	if a.o.Admin == AdminToo {
+		routes = append(routes, a.adminRoutes()...)
+	}
 	if a.o.Topics != nil {
 		routes = append(routes, a.topicRoutes()...)
 	}
@@ -255,6 +260,9 @@ func (a *api) restartTask(r *request) (reply, error) {
 }
 
 func (a *api) topics(r *request) (reply, error) {
+	if a.o.NoTracking {
+		return reply{}, errNoTracking
+	}
 	names, err := a.o.Herder.Topics(r.Context(), r.args[0])
 	if err != nil {
 		return reply{}, err
@@ -263,8 +271,16 @@ func (a *api) topics(r *request) (reply, error) {
 }
 
 func (a *api) resetTopics(r *request) (reply, error) {
+	switch {
+	case a.o.NoTracking:
+		return reply{}, errNoTracking
+	case a.o.NoTopicReset:
+		return reply{}, &connect.Error{Code: http.StatusForbidden, Message: "Topic tracking reset is disabled."}
+	}
 	return reply{status: http.StatusAccepted}, a.o.Herder.ResetTopics(r.Context(), r.args[0])
 }
+
+var errNoTracking = &connect.Error{Code: http.StatusForbidden, Message: "Topic tracking is disabled."}
 
 // offset is one entry of GET /connectors/{name}/offsets.
 type offset struct {

@@ -12,9 +12,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"freshet/connect"
@@ -44,7 +42,27 @@ type Options struct {
 	Log   *slog.Logger
 	// Levels are those of Log, which /admin/loggers shows and changes; nil does not serve it.
 	Levels *loglevel.Levels
+	// Admin says where /admin is served.
+	Admin Admin
+	// Tokens are what requests must show; nil asks for none.
+	Tokens *Tokens
+	// Origins are those whose pages may use the API from a browser, by OriginMethods ("" is GET, POST, HEAD).
+	Origins, OriginMethods []string
+	// Headers are added to every answer.
+	Headers []Header
+	// NoTracking does not tell the topics of connectors (topic.tracking.enable=false), NoTopicReset does not forget them.
+	NoTracking, NoTopicReset bool
 }
+
+// Admin says whether a handler serves /admin.
+type Admin uint8
+
+// The places of /admin.
+const (
+	AdminToo   Admin = iota // beside the rest of the API
+	AdminNever              // not here: nowhere, or on listeners of its own
+	AdminOnly               // and nothing else
+)
 
 // api serves the routes.
 type api struct {
@@ -65,41 +83,7 @@ func New(o Options) http.Handler {
 	}
 	a := &api{o: o}
 	a.routes = a.table()
-	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		a.send(w, reply{status: http.StatusForbidden, body: failure{403, "Cross-origin requests are refused"}})
-	}))
-	return a.checkHost(protection.Handler(a))
-}
-
-// checkHost refuses requests by names that this server does not go by: a page in a browser that made its own name point
-// here (DNS rebinding) gets nothing.
-func (a *api) checkHost(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !a.allowed(r.Host) {
-			a.send(w, reply{status: http.StatusForbidden, body: failure{403, "Host " + r.Host +
-				" is not allowed; name it in rest.allowed.hosts of the worker's properties if this server goes by it"}})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (a *api) allowed(host string) bool {
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
-	name = strings.TrimSuffix(strings.Trim(name, "[]"), ".")
-	if name == "" || strings.EqualFold(name, "localhost") || net.ParseIP(name) != nil {
-		return true
-	}
-	for _, h := range a.o.Hosts {
-		if h == "*" || strings.EqualFold(h, name) {
-			return true
-		}
-	}
-	return false
+	return a.guarded()
 }
 
 // ServeHTTP finds the route, checks the form of the request, and answers.

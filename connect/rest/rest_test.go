@@ -194,7 +194,7 @@ func TestPlugins(t *testing.T) {
 
 func (s *server) client(t *testing.T) *rest.Client {
 	t.Helper()
-	c, err := rest.NewClient(s.url)
+	c, err := rest.NewClient(s.url, rest.ClientOptions{})
 	require.NoError(t, err)
 	return c
 }
@@ -290,13 +290,13 @@ func TestListen(t *testing.T) {
 		{"http://:0", true, ""},
 		{"http://0.0.0.0:0", false, "or allow it with --insecure"},
 		{"http://:8083", false, "or allow it with --insecure"},
-		{"http://" + taken.Addr().String(), false, "another process has the port; end that process, or choose another port"},
-		{"https://127.0.0.1:0", false, "https is not served yet"},
+		{"http://" + taken.Addr().String(), false, "another process has port " + taken.Addr().String()[len("127.0.0.1:"):] + "; end that process (another worker?), or choose another port"},
+		{"https://127.0.0.1:0", false, "there is no certificate for it; name a file"},
 		{"127.0.0.1:8083", false, "write listeners=http://HOST:PORT"},
 		{"", false, "write listeners=http://HOST:PORT"},
 	} {
 		t.Run(c.listener, func(t *testing.T) {
-			l, err := rest.Listen(t.Context(), c.listener, c.insecure)
+			l, err := rest.Listen(t.Context(), rest.Listener{Address: c.listener, Insecure: c.insecure})
 			if c.want == "" {
 				require.NoError(t, err)
 				require.NoError(t, l.Close())
@@ -310,7 +310,7 @@ func TestListen(t *testing.T) {
 
 // The end of the context ends the server, streams included.
 func TestServeEnds(t *testing.T) {
-	l, err := rest.Listen(t.Context(), "http://127.0.0.1:0", false)
+	l, err := rest.Listen(t.Context(), rest.Listener{Address: "http://127.0.0.1:0"})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	streaming := make(chan struct{})
@@ -322,7 +322,7 @@ func TestServeEnds(t *testing.T) {
 	go func() { ended <- rest.Serve(ctx, l, h, slog.New(slog.DiscardHandler)) }()
 	asked := make(chan error, 1)
 	go func() {
-		c, err := rest.NewClient("http://" + l.Addr().String())
+		c, err := rest.NewClient("http://"+l.Addr().String(), rest.ClientOptions{})
 		if err == nil {
 			_, err = c.Topics(t.Context())
 		}
@@ -336,7 +336,7 @@ func TestServeEnds(t *testing.T) {
 
 func TestClientRefusesOddURLs(t *testing.T) {
 	for _, url := range []string{"", "127.0.0.1:8083", "ftp://x", "http://"} {
-		_, err := rest.NewClient(url)
+		_, err := rest.NewClient(url, rest.ClientOptions{})
 		require.ErrorContains(t, err, "is not a URL such as http://127.0.0.1:8083", "%q", url)
 	}
 }

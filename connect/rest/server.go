@@ -4,6 +4,7 @@ package rest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,34 +34,63 @@ func (e *ListenError) Error() string {
 // Unwrap is the cause.
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// Listen opens a listener such as http://127.0.0.1:8083. Without insecure only loopback addresses are allowed: the API
-// has no authentication of its own, and whoever reaches it may read and change everything.
-func Listen(ctx context.Context, listener string, insecure bool) (net.Listener, error) {
+// Listener says what Listen opens.
+type Listener struct {
+	Address string // such as http://127.0.0.1:8083
+	// TLS is what an https address needs.
+	TLS *tls.Config
+	// Authenticated says that requests must show who sends them: a token, or a certificate.
+	Authenticated bool
+	// Insecure allows an address that other machines reach without authentication and TLS.
+	Insecure bool
+}
+
+// Listen opens a listener. An address that other machines reach takes authentication and TLS, unless Insecure allows it
+// without: whoever reaches the API may read and change everything.
+func Listen(ctx context.Context, o Listener) (net.Listener, error) {
+	listener := o.Address
 	u, err := url.Parse(listener)
 	if err != nil || u.Host == "" {
-		return nil, &ListenError{listener, errors.New("not an address"), "write listeners=http://HOST:PORT"}
+		return nil, &ListenError{listener, errors.New("not an address"), "write listeners=http://HOST:PORT or https://HOST:PORT"}
 	}
-	if u.Scheme != "http" {
-		return nil, &ListenError{listener, errors.New(u.Scheme + " is not served yet"), "use http on a loopback address, behind a proxy that speaks " + u.Scheme}
+	switch u.Scheme {
+	case "http":
+	case "https":
+		if o.TLS == nil {
+			return nil, &ListenError{listener, errors.New("there is no certificate for it"),
+				"name a file with key and certificates in ssl.keystore.location, or in listeners.https.ssl.keystore.location (PEM, PKCS12 or JKS)"}
+		}
+	default:
+		return nil, &ListenError{listener, errors.New(u.Scheme + " is not served"), "write http or https"}
 	}
 	host, port := u.Hostname(), u.Port()
 	if port == "" {
 		port = "8083"
 	}
-	if !insecure && !loopback(host) {
-		return nil, &ListenError{
-			listener, errors.New("the address can be reached from other machines, and the API has no authentication"),
-			"listen on 127.0.0.1, or allow it with --insecure",
+	if !o.Insecure && !loopback(host) {
+		switch {
+		case !o.Authenticated:
+			return nil, &ListenError{
+				listener, errors.New("the address can be reached from other machines, and nothing asks who sends requests"),
+				"set rest.auth.token.file and an https listener, or listen on 127.0.0.1, or allow it with --insecure",
+			}
+		case u.Scheme == "http":
+			return nil, &ListenError{
+				listener, errors.New("the address can be reached from other machines, and tokens would go over the network in clear"),
+				"make it an https listener, or listen on 127.0.0.1, or allow it with --insecure",
+			}
 		}
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, port))
 	switch {
+	case err == nil && u.Scheme == "https":
+		return tls.NewListener(l, o.TLS), nil
 	case err == nil:
 		return l, nil
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, &ListenError{
-			listener, errors.New("another process has the port"),
-			"end that process, or choose another port with listeners=http://127.0.0.1:PORT in the worker's properties (port 0 takes any free one)",
+			listener, errors.New("another process has port " + port),
+			"end that process (another worker?), or choose another port with listeners=" + u.Scheme + "://" + net.JoinHostPort(host, "PORT") + " in the worker's properties (port 0 takes any free one)",
 		}
 	case errors.Is(err, syscall.EACCES):
 		return nil, &ListenError{listener, err, "choose a port from 1024 on"}

@@ -54,28 +54,32 @@ type probe struct {
 	Reasons []string `json:"reasons"`
 }
 
-func answer(reasons []string) (reply, error) {
+// answer leaves the reasons out for those who showed no token where one is asked for.
+func answer(q *request, reasons []string) (reply, error) {
 	if len(reasons) == 0 {
 		return ok(probe{"ok", []string{}})
+	}
+	if q.Context().Value(anonymous{}) != nil {
+		reasons = []string{"reasons are told to those who show a token"}
 	}
 	return reply{status: http.StatusServiceUnavailable, body: probe{"failing", reasons}}, nil
 }
 
 // healthz fails where only another process may help.
-func (a *api) healthz(*request) (reply, error) {
+func (a *api) healthz(q *request) (reply, error) {
 	r := connect.NewReport(a.o.Reports())
 	if why := r.Dead(); why != "" {
-		return answer([]string{why})
+		return answer(q, []string{why})
 	}
-	return answer(nil)
+	return answer(q, nil)
 }
 
 // readyz fails while a task that should run does not, or makes no progress.
-func (a *api) readyz(*request) (reply, error) {
+func (a *api) readyz(q *request) (reply, error) {
 	if why := a.starting(); why != "" {
-		return answer([]string{why})
+		return answer(q, []string{why})
 	}
-	return answer(connect.NewReport(a.o.Reports()).Reasons)
+	return answer(q, connect.NewReport(a.o.Reports()).Reasons)
 }
 
 func (a *api) report(*request) (reply, error) { return ok(connect.NewReport(a.o.Reports())) }

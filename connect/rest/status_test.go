@@ -62,7 +62,7 @@ func TestProbesFollowTheTasks(t *testing.T) {
 	require.Equal(t, 200, status)
 	require.Equal(t, "application/json", kind)
 	require.Contains(t, body, `"connectors":[{"name":"src","type":"source","class":"","state":"RUNNING","tasks":[{"id":0,"state":"RUNNING"`)
-	c, err := NewClient(s.URL)
+	c, err := NewClient(s.URL, ClientOptions{})
 	require.NoError(t, err)
 	r, err := c.Report(t.Context())
 	require.NoError(t, err)

@@ -18,7 +18,7 @@ import (
 
 // snapshot asks a running worker for snapshots of tables, while their connector streams.
 func (a *app) snapshot() *cobra.Command {
-	var worker string
+	var f workerFlags
 	cmd := &cobra.Command{
 		Use:   "snapshot",
 		Short: "Read tables again while a connector streams",
@@ -36,14 +36,8 @@ restart.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.PersistentFlags().StringVar(&worker, "worker", rest.DefaultListener, "URL of the worker to ask")
-	client := func() (*rest.Client, error) {
-		c, err := rest.NewClient(worker)
-		if err != nil {
-			return nil, usage(err)
-		}
-		return c, nil
-	}
+	f.bind(cmd, true, rest.DefaultListener, "URL of the worker to ask")
+	client := func() (*rest.Client, error) { return f.client(a) }
 	cmd.AddCommand(
 		a.snapshotStart(client), a.snapshotList(client),
 		a.snapshotAct(client, "pause", "Hold the snapshots of a connector back", func(c *rest.Client, cmd *cobra.Command, connector, id string) error {

@@ -3,12 +3,20 @@
 package cli
 
 import (
+	"strconv"
+
 	"github.com/spf13/cobra"
 
 	"freshet/config"
 	"freshet/internal/plugins"
 	"freshet/internal/worker"
 )
+
+// insecureFlag adds --insecure, for which a variable of the environment stands too.
+func (a *app) insecureFlag(cmd *cobra.Command, insecure *bool) {
+	set, _ := strconv.ParseBool(a.variable("FRESHET_INSECURE")) // what is no flag allows nothing
+	cmd.Flags().BoolVar(insecure, "insecure", set, "allow listeners that other machines can reach without TLS and tokens, or FRESHET_INSECURE=true")
+}
 
 func (a *app) standalone() *cobra.Command {
 	var insecure bool
@@ -40,6 +48,6 @@ tasks and end with exit code 0.`,
 			}))
 		},
 	}
-	cmd.Flags().BoolVar(&insecure, "insecure", false, "allow listeners that other machines can reach; the API has no authentication")
+	a.insecureFlag(cmd, &insecure)
 	return cmd
 }

@@ -19,7 +19,8 @@ import (
 
 // statusFlags are the flags of status.
 type statusFlags struct {
-	url, output     string
+	worker          workerFlags
+	output          string
 	watch           bool
 	patience, every time.Duration
 }
@@ -40,14 +41,14 @@ Ends with exit code 1 where a task that should run does not, or makes no progres
 			if f.every <= 0 {
 				return usagef("--interval %s is not positive", f.every)
 			}
-			c, err := rest.NewClient(f.url)
+			c, err := f.worker.client(a)
 			if err != nil {
-				return usage(err)
+				return err
 			}
 			return a.showStatus(cmd.Context(), c, f)
 		},
 	}
-	cmd.Flags().StringVar(&f.url, "worker", rest.DefaultListener, "URL of the worker")
+	f.worker.bind(cmd, false, rest.DefaultListener, "URL of the worker")
 	cmd.Flags().StringVar(&f.output, "output", "table", "form: table or json")
 	cmd.Flags().BoolVar(&f.watch, "watch", false, "show it again and again until interrupted")
 	cmd.Flags().DurationVar(&f.every, "interval", 2*time.Second, "time between two looks of --watch")
@@ -63,7 +64,7 @@ func (a *app) showStatus(ctx context.Context, c *rest.Client, f statusFlags) err
 			return nil //nolint:nilerr // interrupted: that is how watching ends
 		}
 		if err != nil {
-			return fmt.Errorf("worker at %s does not tell its status: %w", f.url, err)
+			return fmt.Errorf("worker at %s does not tell its status: %w", f.worker.url, err)
 		}
 		if f.output == "json" {
 			err = json.NewEncoder(a.Out).Encode(r)

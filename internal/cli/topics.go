@@ -15,11 +15,18 @@ import (
 )
 
 // topicFlags say where topics are: in a running worker, or in a folder that no worker has open.
-type topicFlags struct{ worker, data string }
+type topicFlags struct {
+	worker workerFlags
+	data   string
+}
 
 // use finds the topics, runs f on them and gives them back.
 func (f *topicFlags) use(a *app, cmd *cobra.Command, do func(s topicsource.Source) error) error {
-	s, err := topicsource.Open(cmd.Context(), topicsource.Options{Worker: f.worker, DataDir: f.data, Log: a.log})
+	o, err := f.worker.options(a)
+	if err != nil {
+		return err
+	}
+	s, err := topicsource.Open(cmd.Context(), topicsource.Options{Worker: f.worker.url, Client: o, DataDir: f.data, Log: a.log})
 	var option *topicsource.OptionError
 	if errors.As(err, &option) {
 		return usage(err)
@@ -46,7 +53,7 @@ func (a *app) topics() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.PersistentFlags().StringVar(&f.worker, "worker", "", "URL of the worker to ask")
+	f.worker.bind(cmd, true, "", "URL of the worker to ask")
 	cmd.PersistentFlags().StringVar(&f.data, "data", "", "data folder to open; no worker may have it open")
 	cmd.AddCommand(a.topicsList(&f), a.topicsTail(&f), a.topicsProduce(&f))
 	return cmd

@@ -34,6 +34,7 @@ type Source interface {
 // Options says where to look.
 type Options struct {
 	Worker  string // URL; "" is the default one if it answers
+	Client  rest.ClientOptions
 	DataDir string
 	Log     *slog.Logger
 }
@@ -57,7 +58,7 @@ func Open(ctx context.Context, o Options) (Source, error) {
 	case o.Worker != "" && o.DataDir != "":
 		return nil, &OptionError{errors.New("give --worker or --data, not both")}
 	case o.Worker != "":
-		c, err := rest.NewClient(o.Worker)
+		c, err := rest.NewClient(o.Worker, o.Client)
 		if err != nil {
 			return nil, &OptionError{err}
 		}
@@ -68,12 +69,15 @@ func Open(ctx context.Context, o Options) (Source, error) {
 	case o.DataDir != "":
 		return open(o.DataDir, o.Log)
 	}
-	c, err := rest.NewClient(rest.DefaultListener)
+	c, err := rest.NewClient(rest.DefaultListener, o.Client)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.Ping(ctx, patience); err == nil {
+	switch _, err := c.Ping(ctx, patience); {
+	case err == nil:
 		return remote{c}, nil
+	case errors.Is(err, rest.ErrUnauthorized):
+		return nil, &OptionError{fmt.Errorf("worker at %s: %w", rest.DefaultListener, err)}
 	}
 	return open(DefaultDataDir, o.Log)
 }

@@ -5,6 +5,7 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,11 +31,24 @@ const (
 // definition declares the worker's properties, as worker.properties of Kafka Connect has them, and our own.
 var definition = config.Def{Keys: []config.Key{
 	{Name: "data.dir", Type: config.String, Default: DefaultDataDir, HasDefault: true, Importance: config.High, Doc: "Folder of topics, positions and connectors."},
-	{Name: "listeners", Type: config.List, Default: rest.DefaultListener, HasDefault: true, Importance: config.High, Doc: "Addresses of the REST API. Other addresses than loopback need --insecure."},
+	{Name: "listeners", Type: config.List, Default: rest.DefaultListener, HasDefault: true, Importance: config.High, Doc: "Addresses of the REST API, http://HOST:PORT or https://HOST:PORT; an empty host is all. Addresses that other machines reach take https and rest.auth.token.file, or --insecure."},
+	{
+		Name: "rest.auth.token.file", Type: config.String, Importance: config.High,
+		Doc: "File of the tokens that requests must show as Authorization: Bearer, or as the password of Basic: a line each, TOKEN or NAME TOKEN. One that is not there is made, with a random token. It is read again when it changes. Without it nobody is asked.",
+	},
+	{
+		Name: "listeners.https.<ssl property>", Type: config.String, Importance: config.Medium, Pattern: regexp.MustCompile(`^listeners\.https\.`),
+		Doc: "TLS of https listeners: ssl.keystore.location (PEM with key and certificates, PKCS12 or JKS), ssl.keystore.password, ssl.key.password, ssl.keystore.certificate.chain and ssl.keystore.key (PEM in the property), ssl.client.auth (none, requested, required) with ssl.truststore.*. Where none of them is given, ssl.* without the prefix count. A changed file of the certificate is read again.",
+	},
+	{Name: "admin.listeners", Type: config.List, Importance: config.Low, Doc: "Addresses at which /admin is served instead of at listeners; empty serves it nowhere."},
+	{
+		Name: "admin.listeners.https.<ssl property>", Type: config.String, Importance: config.Low, Pattern: regexp.MustCompile(`^admin\.listeners\.https\.`),
+		Doc: "TLS of https addresses among them, as listeners.https.*.",
+	},
 	{Name: "rest.allowed.hosts", Type: config.List, HasDefault: true, Importance: config.Medium, Doc: "Host names that requests may be addressed to, besides localhost and addresses; * allows all."},
 	{Name: "rest.advertised.host.name", Type: config.String, Importance: config.Low, Doc: "Host name that statuses show, and that requests may be addressed to."},
 	{Name: "rest.advertised.port", Type: config.Int, Importance: config.Low, Doc: "Port that statuses show."},
-	{Name: "rest.advertised.listener", Type: config.String, Importance: config.Low, Ignored: "there is one kind of listener"},
+	{Name: "rest.advertised.listener", Type: config.String, Importance: config.Low, Doc: "Which listener other workers use: http or https; http unless given, if there is one.", Check: oneOf("http", "https")},
 	{Name: "bootstrap.servers", Type: config.List, Importance: config.High, Doc: "Kafka brokers. Topics are in Kafka then, positions stay in data.dir. Without it topics are in data.dir too."},
 	{Name: "key.converter", Type: config.Class, Default: "org.apache.kafka.connect.json.JsonConverter", HasDefault: true, Importance: config.High, Doc: "Converter of record keys."},
 	{Name: "value.converter", Type: config.Class, Default: "org.apache.kafka.connect.json.JsonConverter", HasDefault: true, Importance: config.High, Doc: "Converter of record values."},
@@ -64,8 +78,15 @@ var definition = config.Def{Keys: []config.Key{
 		Doc: "allowed.paths of the first two: the folders that they may read, separated by commas. allowlist.pattern of the third: the variables, as a regular expression.",
 	},
 	{Name: "rest.extension.classes", Type: config.List, Importance: config.Low, Later: "listen on a loopback address, behind a proxy that checks who asks"},
-	{Name: "access.control.allow.origin", Type: config.String, Importance: config.Low, Ignored: "requests of other origins are always refused"},
-	{Name: "access.control.allow.methods", Type: config.String, Importance: config.Low, Ignored: "requests of other origins are always refused"},
+	{Name: "access.control.allow.origin", Type: config.List, HasDefault: true, Importance: config.Low, Doc: "Origins whose pages may use the API from a browser (CORS), such as https://console.example. Unless given, requests of other origins are refused.", Check: origins},
+	{Name: "access.control.allow.methods", Type: config.List, HasDefault: true, Importance: config.Low, Doc: "Methods that those pages may use; GET, POST and HEAD unless given."},
+	{
+		Name: "response.http.headers.config", Type: config.String, HasDefault: true, Importance: config.Low,
+		Doc:   `Headers of every answer: set X-Frame-Options: DENY,"add Cache-Control: no-cache, no-store". The actions are set, add, setDate and addDate.`,
+		Check: func(s string, _ config.Values) string { return message(rest.ParseHeaders(s)) },
+	},
+	{Name: "topic.tracking.enable", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low, Doc: "Whether GET /connectors/NAME/topics tells the topics that a connector has used."},
+	{Name: "topic.tracking.allow.reset", Type: config.Boolean, Default: "true", HasDefault: true, Importance: config.Low, Doc: "Whether PUT /connectors/NAME/topics/reset forgets them."},
 	{Name: "connector.client.config.override.policy", Type: config.String, Default: "All", HasDefault: true, Importance: config.Low, Doc: "Which client settings connectors may override: All, None, or Principal (login only).", Check: oneOf("All", "None", "Principal")},
 }}
 
@@ -87,6 +108,25 @@ func positive(s string, v config.Values) string {
 	return ""
 }
 
+// origins refuses what is no origin. All of them (*) is refused too: any page that a user opens could change connectors.
+func origins(s string, _ config.Values) string {
+	for _, o := range config.SplitList(s) {
+		u, err := url.Parse(o)
+		if o == "*" || err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" {
+			return "name origins such as https://console.example, separated by commas"
+		}
+	}
+	return ""
+}
+
+// message is the text of an error.
+func message[T any](_ T, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 // oneOf refuses other values.
 func oneOf(allowed ...string) func(string, config.Values) string {
 	return func(s string, _ config.Values) string {
@@ -101,6 +141,11 @@ func oneOf(allowed ...string) func(string, config.Values) string {
 type settings struct {
 	dataDir   string
 	listeners []string
+	// admin are the addresses of /admin; ownAdmin says that it is not served with the rest.
+	admin     []string
+	ownAdmin  bool
+	api       rest.Options // what the properties say of it
+	tokens    string       // file of tokens, "" for none
 	hosts     []string
 	advertise string // host:port, "" is the listener's
 	connect   connect.WorkerConfig
@@ -137,6 +182,13 @@ func parse(properties map[string]string, environ []string) (settings, error) {
 			RetentionBytes:    unlimited(v.Int("retention.bytes")),
 		},
 	}
+	s.tokens = v.Get("rest.auth.token.file")
+	s.admin, s.ownAdmin = v.List("admin.listeners"), v.Has("admin.listeners")
+	s.api = rest.Options{
+		Origins: v.List("access.control.allow.origin"), OriginMethods: v.List("access.control.allow.methods"),
+		NoTracking: !v.Bool("topic.tracking.enable"), NoTopicReset: !v.Bool("topic.tracking.allow.reset"),
+	}
+	s.api.Headers, _ = rest.ParseHeaders(v.Get("response.http.headers.config")) // the check has told its error
 	if host := v.Get("rest.advertised.host.name"); host != "" {
 		s.hosts = append(s.hosts, host)
 		if s.advertise = host; v.Has("rest.advertised.port") {
@@ -159,14 +211,17 @@ func parse(properties map[string]string, environ []string) (settings, error) {
 	if len(s.listeners) == 0 {
 		errs = append(errs, errors.New("listeners is empty: write listeners="+rest.DefaultListener))
 	}
+	https := slices.ContainsFunc(slices.Concat(s.listeners, s.admin), isHTTPS)
 	for _, name := range v.Unknown(isConverterSetting) {
-		if s.clients != nil && isClientSetting(name) {
+		if s.clients != nil && isClientSetting(name) || https && kafkaclient.IsServerProperty(name) {
 			continue
 		}
 		s.warnings = append(s.warnings, config.Problem{Property: name, Message: unknownWhy(name), Warning: true})
 	}
 	return s, errors.Join(append(errs, s.connect.CheckWorker())...)
 }
+
+func isHTTPS(listener string) bool { return strings.HasPrefix(strings.ToLower(listener), "https:") }
 
 func isConverterSetting(name string) bool {
 	return strings.HasPrefix(name, "key.converter.") || strings.HasPrefix(name, "value.converter.") || strings.HasPrefix(name, "header.converter.")

@@ -57,7 +57,7 @@ type Options struct {
 
 // Running is a worker that runs. It is valid until Run returns.
 type Running struct {
-	URLs   []string // of the REST API
+	URLs   []string // of the REST API, those of /admin alone last
 	Herder connect.Herder
 	Topics topic.Log
 }
@@ -80,19 +80,11 @@ func Run(ctx context.Context, o Options) error {
 	for _, p := range s.warnings {
 		o.Log.Warn("property of the worker", "property", p.Property, "problem", p.Message)
 	}
-	var listeners []net.Listener
-	defer func() {
-		for _, l := range listeners {
-			_ = l.Close() // the server has closed those it served
-		}
-	}()
-	for _, address := range s.listeners {
-		l, err := rest.Listen(ctx, address, o.Insecure)
-		if err != nil {
-			return &StartError{err}
-		}
-		listeners = append(listeners, l)
+	in, err := s.open(ctx, o.Insecure, o.Log)
+	if err != nil {
+		return &StartError{err}
 	}
+	defer in.close()
 	db, err := store.Open(s.dataDir, store.Options{Log: o.Log})
 	if err != nil {
 		return &StartError{err}
@@ -105,7 +97,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := importOffsets(ctx, s.offsetsFile, db, log, o.Log); err != nil {
 		return &StartError{errors.Join(err, log.Close(ctx), db.Close())}
 	}
-	w := &whole{Options: o, settings: s, listeners: listeners, db: db, local: log, topics: log}
+	w := &whole{Options: o, settings: s, doors: in, db: db, local: log, topics: log}
 	if s.clients != nil {
 		if w.kafka, err = openKafka(s.clients, marks{log}, o.Log); err != nil {
 			return &StartError{errors.Join(err, log.Close(ctx), db.Close())}
@@ -125,16 +117,16 @@ func Run(ctx context.Context, o Options) error {
 type whole struct {
 	Options
 	settings
-	listeners []net.Listener
-	db        *store.DB
-	local     *local.Log
-	kafka     *kafkaTopics // nil where topics are local
-	topics    topics
+	doors  *doors
+	db     *store.DB
+	local  *local.Log
+	kafka  *kafkaTopics // nil where topics are local
+	topics topics
 }
 
 // run starts herder and REST API on an open log.
 func (w *whole) run(ctx context.Context) error {
-	o, s, listeners, db := w.Options, w.settings, w.listeners, w.db
+	o, s, listeners, db := w.Options, w.settings, w.doors.listeners, w.db
 	address := s.advertise
 	if address == "" {
 		address = listeners[0].Addr().String()
@@ -147,14 +139,19 @@ func (w *whole) run(ctx context.Context) error {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(connect.NewMetrics(herder.Reports, s.metrics), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	handler := rest.New(rest.Options{
+	api, admin := s.handlers(rest.Options{
+		Tokens:  w.doors.tokens,
 		Reports: herder.Reports, Metrics: metrics,
 		Herder: herder, Topics: w.topics, Commit: o.Commit, ClusterID: w.clusterID, Starting: w.starting, Hosts: s.hosts, Log: o.Log, Levels: o.Levels,
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	running := Running{Herder: herder, Topics: w.topics}
 	for _, l := range listeners {
-		running.URLs = append(running.URLs, "http://"+l.Addr().String())
+		handler := api
+		if l.admin {
+			handler = admin
+		}
+		running.URLs = append(running.URLs, l.url())
 		g.Go(func() error { return serve(ctx, l, handler, o.Log) })
 	}
 	g.Go(func() error {

@@ -133,7 +133,7 @@ func TestRun(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- Run(ctx, o) }()
 		r := <-ready
-		c, err := rest.NewClient(r.URLs[0])
+		c, err := rest.NewClient(r.URLs[0], rest.ClientOptions{})
 		require.NoError(t, err)
 		_, err = c.Ping(ctx, 5*time.Second)
 		require.NoError(t, err)
@@ -166,7 +166,7 @@ func TestRunDoesNotStart(t *testing.T) {
 		want   string
 	}{
 		{"property", func(_ *testing.T, o *Options) { o.Properties["retention.ms"] = "x" }, "configuration retention.ms: Not a number"},
-		{"port", func(_ *testing.T, o *Options) { o.Properties["listeners"] = "http://" + taken.Addr().String() }, "another process has the port"},
+		{"port", func(_ *testing.T, o *Options) { o.Properties["listeners"] = "http://" + taken.Addr().String() }, "another process has port"},
 		{"open to all", func(_ *testing.T, o *Options) { o.Properties["listeners"] = "http://0.0.0.0:0" }, "--insecure"},
 		{"folder in use", func(t *testing.T, o *Options) {
 			db, err := store.Open(o.Properties["data.dir"], store.Options{})

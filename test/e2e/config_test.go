@@ -106,8 +106,8 @@ func TestMistakesOfTheWorker(t *testing.T) {
 		worker properties
 		words  []string
 	}{
-		{"port taken", properties{"listeners": "http://" + taken}, []string{taken, "another process has the port", "listeners=http://127.0.0.1:PORT"}},
-		{"reachable from outside", properties{"listeners": "http://0.0.0.0:0"}, []string{"0.0.0.0", "no authentication", "--insecure"}},
+		{"port taken", properties{"listeners": "http://" + taken}, []string{taken, "another process has port", "listeners=http://127.0.0.1:PORT"}},
+		{"reachable from outside", properties{"listeners": "http://0.0.0.0:0"}, []string{"0.0.0.0", "nothing asks who sends requests", "--insecure"}},
 		{"folder in a file", properties{"data.dir": filepath.Join(file, "data")}, []string{file, "data.dir"}},
 		{"settings of Kafka's clients", properties{"bootstrap.servers": "localhost:9092", "security.protocol": "PLAIN"}, []string{"security.protocol", "PLAIN", "SASL_SSL"}},
 		{"unknown converter", properties{"value.converter": "io.confluent.connect.json.JsonSchemaConverter"}, []string{"value.converter", "JsonSchemaConverter"}},

@@ -223,7 +223,7 @@ func TestReplicateRefuses(t *testing.T) {
 		{"no such source", 1, []string{"--from", "postgres://postgres:x@127.0.0.1:" + closedPort(t) + "/db"}, []string{"--from", "127.0.0.1", "connection refused"}},
 		{"no such target database", 1, []string{"--tables", "keyed", "--to", strings.Replace(r.target.DSN(), r.target.Database, "no_such_db", 1)}, []string{"--to", "no_such_db", "does not exist"}},
 		{"wrong password", 1, []string{"--from", r.source.DSNFor(r.source.Database, login(t, "right", r.source), "wrong-one")}, []string{"--from", "password authentication failed"}},
-		{"address taken", 2, []string{"--tables", "keyed", "--listen", listening(t)}, []string{"another process has the port"}},
+		{"address taken", 2, []string{"--tables", "keyed", "--listen", listening(t)}, []string{"another process has port"}},
 		{"folder", 2, []string{"--tables", "keyed", "--data", "/dev/null/data"}, []string{"/dev/null/data"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
