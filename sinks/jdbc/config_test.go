@@ -43,7 +43,7 @@ func TestProperties(t *testing.T) {
 			want: "Invalid value jdbc:nosuchdb://u:****@db/x for configuration connection.url: No suitable driver: give jdbc:postgresql://host:port/database or postgres://host:port/database",
 		},
 		{name: "connection.url", value: "postgres://u:" + canary + "@db/x"},
-		{name: "connection.username", value: " ", want: "Invalid value   for configuration connection.username: A value is required"},
+		{name: "connection.username", value: " ", want: "Invalid value  for configuration connection.username: A value is required"},
 		{name: "use.time.zone", value: "Mars/Base", want: "Invalid value Mars/Base for configuration use.time.zone: Unknown time-zone ID: Mars/Base"},
 		{name: "database.time_zone", value: "Europe/Berlin"},
 		{name: "cloud.events.schema.name.pattern", value: "(", want: "Invalid value ( for configuration cloud.events.schema.name.pattern: not a regular expression: error parsing regexp: missing closing ): `(`"},
