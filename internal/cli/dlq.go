@@ -19,7 +19,7 @@ import (
 
 // dlq asks a running worker for the records in the dead letter queues of its sinks.
 func (a *app) dlq() *cobra.Command {
-	var worker string
+	var f workerFlags
 	cmd := &cobra.Command{
 		Use:   "dlq",
 		Short: "Look at dead letters, send them again, or give them up",
@@ -42,14 +42,8 @@ alone: the older one would replace what the newer one has brought.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.PersistentFlags().StringVar(&worker, "worker", rest.DefaultListener, "URL of the worker to ask")
-	client := func() (*rest.Client, error) {
-		c, err := rest.NewClient(worker)
-		if err != nil {
-			return nil, usage(err)
-		}
-		return c, nil
-	}
+	f.bind(cmd, true, rest.DefaultListener, "URL of the worker to ask")
+	client := func() (*rest.Client, error) { return f.client(a) }
 	cmd.AddCommand(a.dlqList(client), a.dlqShow(client), a.dlqRetry(client), a.dlqDiscard(client))
 	return cmd
 }

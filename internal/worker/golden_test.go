@@ -31,10 +31,10 @@ import (
 // recording is a recorded worker with its properties, and what it was asked.
 type recording struct {
 	Properties string `json:"worker_properties"`
-	Exchanges  []exchange
+	Exchanges  []recordedExchange
 }
 
-type exchange struct {
+type recordedExchange struct {
 	Request struct {
 		Method, Path string
 		Port         int
@@ -108,7 +108,7 @@ type outcome struct {
 }
 
 // send sends the request, and takes all headers of the answer where they were recorded.
-func (e *exchange) send(t *testing.T, url string, headers bool) outcome {
+func (e *recordedExchange) send(t *testing.T, url string, headers bool) outcome {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), e.Request.Method, url+e.Request.Path, bytes.NewReader(e.Request.Body))
 	require.NoError(t, err)
