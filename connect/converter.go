@@ -16,6 +16,7 @@ import (
 	"freshet/emitter/json"
 	"freshet/emitter/jsonschema"
 	"freshet/emitter/plain"
+	"freshet/emitter/protobuf"
 	"freshet/sinks"
 )
 
@@ -44,6 +45,9 @@ var avroConverter = avro.Plugin()
 // jsonSchemaConverter serves keys and values.
 var jsonSchemaConverter = jsonschema.Plugin()
 
+// protobufConverter serves keys and values.
+var protobufConverter = protobuf.Plugin()
+
 // cloudEventsConverter serves values of sources.
 var cloudEventsConverter = cloudevents.Plugin()
 
@@ -56,7 +60,7 @@ var simpleHeaderConverter = config.Plugin{
 var converterKinds = listConverters()
 
 func listConverters() []converterKind {
-	kinds := []converterKind{{jsonConverter, newJSON}, {avroConverter, newAvro}, {jsonSchemaConverter, newJSONSchema}, {cloudEventsConverter, newCloudEvents}}
+	kinds := []converterKind{{jsonConverter, newJSON}, {avroConverter, newAvro}, {jsonSchemaConverter, newJSONSchema}, {protobufConverter, newProtobuf}, {cloudEventsConverter, newCloudEvents}}
 	for _, p := range plain.Plugins() {
 		kinds = append(kinds, converterKind{p, func(property string, settings map[string]string) (Converter, []config.Problem) {
 			return newPlain(p.Class, property, settings)
@@ -69,7 +73,7 @@ func listConverters() []converterKind {
 // headers says whether a converter serves headers.
 func (k *converterKind) headers() bool {
 	switch k.plugin.Class {
-	case avroConverter.Class, jsonSchemaConverter.Class, cloudEventsConverter.Class:
+	case avroConverter.Class, jsonSchemaConverter.Class, protobufConverter.Class, cloudEventsConverter.Class:
 		return false
 	}
 	return true
@@ -209,6 +213,19 @@ func newJSONSchema(property string, settings map[string]string) (Converter, []co
 		format, err := jsonschema.New(o)
 		return Converter{
 			Format: func() emitter.Format { return format }, Side: func() sinks.Side { return jsonschema.NewSide(o, format) },
+		}, err
+	})
+}
+
+func newProtobuf(property string, settings map[string]string) (Converter, []config.Problem) {
+	return newRegistered(&protobufConverter, property, settings, func(key bool) (Converter, error) {
+		o, err := protobuf.ParseOptions(settings, key)
+		if err != nil {
+			return Converter{}, err
+		}
+		format, err := protobuf.New(o)
+		return Converter{
+			Format: func() emitter.Format { return format }, Side: func() sinks.Side { return protobuf.NewSide(o, format) },
 		}, err
 	})
 }

@@ -31,7 +31,7 @@ var _ emitter.TopicFormat = (*Format)(nil)
 
 // New makes a Format.
 func New(o Options) (*Format, error) {
-	w, err := confluent.NewWriter(o.Options, "")
+	w, err := confluent.NewWriter(o.Options)
 	if err != nil {
 		return nil, err
 	}

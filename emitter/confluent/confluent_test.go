@@ -20,14 +20,15 @@ func TestSplit(t *testing.T) {
 		{Body: []byte{0, 0, 0, 1, 2, 'x', 'y'}},
 		{Head: &topic.Head{Bytes: []byte{0, 0, 0, 1, 2}}, Body: []byte("xy")},
 		{Head: &topic.Head{Bytes: []byte{0, 0, 0, 1, 2, 'x'}}, Body: []byte("y")},
+		{Head: &topic.Head{Bytes: []byte{0, 0}}, Body: []byte{0, 1, 2, 'x', 'y'}},
 	} {
-		id, rest, err := Split(d)
+		id, suffix, rest, err := Split(d)
 		require.NoError(t, err)
 		require.Equal(t, uint32(0x102), id)
-		require.Equal(t, "xy", string(rest))
+		require.Equal(t, "xy", string(suffix)+string(rest))
 	}
 	for _, d := range []topic.Data{{Body: []byte{}}, {Body: []byte{0, 0, 0, 1}}, {Body: []byte{1, 0, 0, 0, 1}}} {
-		_, _, err := Split(d)
+		_, _, _, err := Split(d)
 		require.ErrorContains(t, err, "Unknown magic byte!")
 	}
 }

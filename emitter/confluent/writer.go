@@ -22,6 +22,7 @@ type Schema struct {
 	Text   string
 	Record string // the full name of the record that it is; "" for what is none
 	Form   string // what it is where it is no record, for messages
+	Suffix string // what a head ends in, behind the id
 	// Same says whether a registered schema of the same kind has the same fields, so that the same bytes can be read by it.
 	Same func(registered registry.Schema) (bool, error)
 }
@@ -73,17 +74,16 @@ func (o *Options) id(ctx context.Context, client *registry.Client, topic string,
 type Writer struct {
 	Options Options
 	Client  *registry.Client
-	Suffix  string   // what a head ends in, behind the id
-	heads   sync.Map // int → *topic.Head
+	heads   sync.Map // string → *topic.Head, by their bytes
 }
 
 // NewWriter makes a Writer. It asks nothing yet.
-func NewWriter(o Options, suffix string) (*Writer, error) {
+func NewWriter(o Options) (*Writer, error) {
 	client, err := registry.New(o.Registry)
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{Options: o, Client: client, Suffix: suffix}, nil
+	return &Writer{Options: o, Client: client}, nil
 }
 
 // Magic is the first byte of a message, HeadBytes the length of it and the id.
@@ -93,12 +93,9 @@ const (
 )
 
 // head is the Head of an id.
-func (w *Writer) head(id int) *topic.Head {
-	if h, ok := w.heads.Load(id); ok {
-		return h.(*topic.Head)
-	}
-	wire := append(binary.BigEndian.AppendUint32([]byte{Magic}, uint32(id)), w.Suffix...)
-	h, _ := w.heads.LoadOrStore(id, &topic.Head{ID: xxhash.Sum64(wire), Bytes: wire})
+func (w *Writer) head(id int, suffix string) *topic.Head {
+	wire := append(binary.BigEndian.AppendUint32([]byte{Magic}, uint32(id)), suffix...)
+	h, _ := w.heads.LoadOrStore(string(wire), &topic.Head{ID: xxhash.Sum64(wire), Bytes: wire})
 	return h.(*topic.Head)
 }
 
@@ -126,26 +123,26 @@ func (r *Registered) Ready() error {
 	// The pipeline has no context for it; the client bounds how long it may take.
 	id, err := r.writer.Options.id(context.Background(), r.writer.Client, r.topic, &r.schema)
 	if err == nil {
-		r.known.Store(r.writer.head(id))
+		r.known.Store(r.writer.head(id, r.schema.Suffix))
 	}
 	return err
 }
 
-// Split takes a message into the id of its schema and what comes behind it.
-func Split(data topic.Data) (id uint32, rest []byte, err error) {
-	head, rest := []byte(nil), data.Body
+// Split takes a message into the id of its schema, what else its head has, and what comes behind.
+func Split(data topic.Data) (id uint32, suffix, rest []byte, err error) {
+	wire := data.Body
 	if data.Head != nil {
-		head = data.Head.Bytes
+		wire, rest = data.Head.Bytes, data.Body
 	}
-	if len(head) != HeadBytes {
-		wire := data.Bytes()
-		if len(wire) < HeadBytes {
-			return 0, nil, emitter.Refuse("Unknown magic byte!")
-		}
-		head, rest = wire[:HeadBytes], wire[HeadBytes:]
+	if len(wire) < HeadBytes && data.Head != nil {
+		wire, rest = data.Bytes(), nil
 	}
-	if head[0] != Magic {
-		return 0, nil, emitter.Refuse("Unknown magic byte!")
+	if len(wire) < HeadBytes || wire[0] != Magic {
+		return 0, nil, nil, emitter.Refuse("Unknown magic byte!")
 	}
-	return binary.BigEndian.Uint32(head[1:]), rest, nil
+	id, wire = binary.BigEndian.Uint32(wire[1:]), wire[HeadBytes:]
+	if rest == nil {
+		return id, nil, wire, nil
+	}
+	return id, wire, rest, nil
 }

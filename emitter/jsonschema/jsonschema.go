@@ -97,7 +97,7 @@ var (
 
 // New makes a Format.
 func New(o Options) (*Format, error) {
-	w, err := confluent.NewWriter(o.Options, "")
+	w, err := confluent.NewWriter(o.Options)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func (s *Side) DecodeData(b *change.Batch, name string, data topic.Data) (*schem
 }
 
 func (s *Side) decode(b *change.Batch, data topic.Data) (*schema.Type, change.Value, error) {
-	id, body, err := confluent.Split(data)
+	id, _, body, err := confluent.Split(data)
 	if err != nil {
 		return nil, change.Value{}, err
 	}

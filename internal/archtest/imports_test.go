@@ -27,7 +27,7 @@ var levels = [][]string{
 	// What formats share.
 	{"emitter/confluent"},
 	// Databases and formats.
-	{"capture/postgres", "capture/file", "emitter/json", "emitter/plain", "emitter/avro", "internal/kafkaclient"},
+	{"capture/postgres", "capture/file", "emitter/json", "emitter/plain", "emitter/avro", "emitter/protobuf", "internal/kafkaclient"},
 	// Formats made of another.
 	{"emitter/cloudevents", "emitter/jsonschema"},
 	// The worker.
@@ -63,6 +63,7 @@ var drivers = map[string][]string{
 	"github.com/fergusstrange/embedded-postgres": {"internal/pgserver"},
 	"github.com/twmb/franz-go":                   {"emitter/topic/kafka", "internal/kafkaclient", "connect/cluster/backing", "connect/cluster/group", "schema/registry", "test/peer"},
 	"github.com/twmb/franz-go/pkg/kfake":         testOnly,
+	"github.com/bufbuild/protocompile":           {"emitter/protobuf"},
 	"github.com/spf13/cobra":                     {"internal/cli"},
 	"github.com/prometheus/client_golang":        {"connect", "connect/rest", "internal/worker"},
 	"github.com/vbauerster/mpb/v8":               {"internal/replicate"},

@@ -30,22 +30,27 @@ func registryURL(t *testing.T) string {
 	return registrytest.New(t).URL
 }
 
-func avroProperties(url string) map[string]string {
+func avroProperties(url string) map[string]string { return registeredProperties(avroClass, url) }
+
+func registeredProperties(class, url string) map[string]string {
 	return map[string]string{
-		"key.converter": avroClass, "key.converter.schema.registry.url": url,
-		"value.converter": avroClass, "value.converter.schema.registry.url": url,
+		"key.converter": class, "key.converter.schema.registry.url": url,
+		"value.converter": class, "value.converter.schema.registry.url": url, "value.converter.optional.for.nullables": "true",
 	}
 }
 
-// TestAvroFromDatabaseToDatabase captures a table whose columns change, in Avro, and applies it to another one; with and
-// without a transform that flattens and gives another topic.
+// TestAvroFromDatabaseToDatabase captures a table whose columns change, in each format with a registry, and applies it to another
+// one; with and without a transform that flattens and gives another topic.
 func TestAvroFromDatabaseToDatabase(t *testing.T) {
+	const tags = "'{x,null}'"
 	for _, c := range []struct {
-		name, topics string
-		transforms   map[string]string
+		name, class, tags, topics string
+		transforms                map[string]string
 	}{
-		{"events", "avro.public.t", nil},
-		{"flattened and routed", "flat.public.t", map[string]string{
+		{"events", avroClass, tags, "avro.public.t", nil},
+		{"JSON Schema", "io.confluent.connect.json.JsonSchemaConverter", tags, "avro.public.t", nil},
+		{"Protobuf", "io.confluent.connect.protobuf.ProtobufConverter", "'{x,y}'", "avro.public.t", nil},
+		{"flattened and routed", avroClass, tags, "flat.public.t", map[string]string{
 			"transforms": "unwrap,route", "transforms.unwrap.type": "io.debezium.transforms.ExtractNewRecordState",
 			"transforms.unwrap.delete.tombstone.handling.mode": "tombstone",
 			"transforms.route.type":                            "org.apache.kafka.connect.transforms.RegexRouter",
@@ -54,9 +59,9 @@ func TestAvroFromDatabaseToDatabase(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := testdb.Postgres(t)
-			w := newFileWorker(t, avroProperties(registryURL(t)))
+			w := newFileWorker(t, registeredProperties(c.class, registryURL(t)))
 			require.NoError(t, s.Script(t, `create table t (id int primary key, name text, price numeric(10,2), tags text[], at timestamptz not null default '2026-01-02T03:04:05Z');
-insert into t values (1, 'a', 1.50, '{x,null}'), (2, null, null, null);`))
+insert into t values (1, 'a', 1.50, `+c.tags+`), (2, null, null, null);`))
 			name := "a" + strings.TrimPrefix(s.Database, "t")
 			source := map[string]string{
 				"connector.class": "PostgresConnector", "database.hostname": s.Host, "database.port": strconv.Itoa(s.Port), "database.user": s.User,
