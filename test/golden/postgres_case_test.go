@@ -38,6 +38,7 @@ const settleTimeout = 40 * time.Second
 
 // outcome is what a case's run came to: what the recorder would have written.
 type outcome struct {
+	version int // of the server
 	events  []string
 	offsets map[string]string // file → JSON, as GET /offsets answers
 	failed  string            // the failed task's trace
@@ -78,13 +79,13 @@ func runCase(t *testing.T, dir string, spec caseFile) outcome {
 	version, err := strconv.Atoi(s.Text(t, "select current_setting('server_version_num')::int / 10000"))
 	require.NoError(t, err)
 	if need := postgresSince[filepath.Base(dir)]; version < need {
-		t.Skipf("this is PostgreSQL %d; the statements need %d", version, need)
+		t.Skipf("this is PostgreSQL %d; the case needs %d", version, need)
 	}
 	name := "g" + strings.TrimPrefix(s.Database, "t")
 	r := &run{
 		t: t, dir: dir, spec: spec, server: s, worker: newWorker(t), name: name,
 		names: strings.NewReplacer(s.Database, "${db}", name, "${slot}"),
-		out:   outcome{offsets: map[string]string{}},
+		out:   outcome{version: version, offsets: map[string]string{}},
 	}
 	r.config = map[string]string{
 		"connector.class":       "io.debezium.connector.postgresql.PostgresConnector",
