@@ -28,6 +28,8 @@ const (
 	Struct
 	Array
 	Map
+	// Date is a java.util.Date of schemaless data, in ms since the epoch. With a schema dates are Ints.
+	Date
 )
 
 // Value is 16 bytes without a pointer: a number in place, a span of the arena, or a run of values of its Batch.
@@ -44,6 +46,9 @@ func UnavailableValue() Value { return Value{kind: Unavailable} }
 
 // IntValue holds a whole number.
 func IntValue(i int64) Value { return Value{Int, uint64(i)} }
+
+// DateValue holds a point in time of schemaless data, in ms since the epoch.
+func DateValue(ms int64) Value { return Value{Date, uint64(ms)} }
 
 // FloatValue holds a float32 or a float64 (the type says which).
 func FloatValue(f float64) Value { return Value{Float, math.Float64bits(f)} }
@@ -62,7 +67,7 @@ func (v Value) Kind() Kind { return v.kind }
 // IsNull says whether the value is null. An unavailable value is not.
 func (v Value) IsNull() bool { return v.kind == Null }
 
-// Int is the number of an Int.
+// Int is the number of an Int, or the ms of a Date.
 func (v Value) Int() int64 { return int64(v.bits) }
 
 // Float is the number of a Float.
@@ -186,4 +191,28 @@ func memberType(t *schema.Type, i int) *schema.Type {
 		return t.Key
 	}
 	return t.Elem
+}
+
+// Literal is the inverse of AppendLiteral. Its texts are copies.
+func (b *Batch) Literal(v Value) any {
+	switch v.Kind() {
+	case Bool:
+		return v.Bool()
+	case Int, Date:
+		return v.Int()
+	case Float:
+		return v.Float()
+	case Text:
+		return string(b.Bytes(v))
+	case Bytes:
+		return append([]byte{}, b.Bytes(v)...)
+	case Struct, Array, Map:
+		run := b.Elems(v)
+		out := make([]any, len(run))
+		for i, e := range run {
+			out[i] = b.Literal(e)
+		}
+		return out
+	}
+	return nil
 }

@@ -4,8 +4,8 @@ package connect
 
 import (
 	"freshet/change"
+	"freshet/change/java"
 	"freshet/emitter"
-	"freshet/emitter/json"
 	"freshet/schema"
 )
 
@@ -34,7 +34,7 @@ var _ emitter.HeaderFormat = simpleHeaders{}
 
 // AppendHeader appends the text; nil is a header without a value.
 func (simpleHeaders) AppendHeader(dst []byte, t *schema.Type, b *change.Batch, v change.Value) ([]byte, error) {
-	dst, ok := json.AppendHeader(dst, t, b, v)
+	dst, ok := java.AppendHeader(dst, t, b, v)
 	return present(dst, ok), nil
 }
 

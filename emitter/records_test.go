@@ -13,6 +13,7 @@ import (
 
 	"freshet/capture"
 	"freshet/change"
+	"freshet/change/java"
 	"freshet/config"
 	"freshet/emitter"
 	"freshet/emitter/json"
@@ -89,7 +90,7 @@ func (*itemReader) Close(context.Context) error                   { return nil }
 type headers struct{}
 
 func (headers) AppendHeader(dst []byte, t *schema.Type, b *change.Batch, v change.Value) ([]byte, error) {
-	out, _ := json.AppendHeader(dst, t, b, v)
+	out, _ := java.AppendHeader(dst, t, b, v)
 	return out, nil
 }
 

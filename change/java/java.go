@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package java tells values as Java's toString does, which converters and sinks of Kafka Connect write: floats, decimals,
-// Structs, lists and maps; and the classes that Connect's messages name.
+// Structs, lists and maps; as Connect's Values does, which headers are written with and guessed from; and the classes that
+// Connect's messages name.
 package java
 
 import (
@@ -25,6 +26,8 @@ func AppendText(dst []byte, t *schema.Type, b *change.Batch, v change.Value) []b
 			size = 32
 		}
 		return AppendFloat(dst, v.Float(), size)
+	case change.Date:
+		return time.UnixMilli(v.Int()).UTC().AppendFormat(dst, dateLayout)
 	case change.Text:
 		return append(dst, b.Bytes(v)...)
 	case change.Bytes:
@@ -91,8 +94,7 @@ func elemOf(t *schema.Type) *schema.Type {
 // appendBytes appends a decimal, or what Java says of a ByteBuffer: its size alone.
 func appendBytes(dst []byte, t *schema.Type, p []byte) []byte {
 	if t != nil && t.Name == schema.Decimal {
-		text, _ := t.Param("scale")
-		if scale, err := strconv.Atoi(text); err == nil {
+		if scale, ok := Scale(t); ok {
 			return AppendDecimal(dst, p, scale)
 		}
 	}
@@ -117,6 +119,13 @@ func appendInt(dst []byte, t *schema.Type, i int64) []byte {
 // dateLayout is java.util.Date's.
 const dateLayout = "Mon Jan 02 15:04:05 UTC 2006"
 
+// Scale is the scale of a Decimal; false where its type has none of a sensible size.
+func Scale(t *schema.Type) (int, bool) {
+	text, _ := t.Param("scale")
+	scale, err := strconv.Atoi(text)
+	return scale, err == nil && scale <= MaxExponent && scale >= -MaxExponent
+}
+
 // Class is the Java class of a value, as messages name it. Values without a schema are of the widest class.
 func Class(t *schema.Type, v change.Value) string {
 	switch v.Kind() {
@@ -129,6 +138,8 @@ func Class(t *schema.Type, v change.Value) string {
 			return "java.lang.Float"
 		}
 		return "java.lang.Double"
+	case change.Date:
+		return "java.util.Date"
 	case change.Text:
 		return "java.lang.String"
 	case change.Bytes:

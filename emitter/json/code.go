@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"freshet/change"
+	"freshet/change/java"
 	"freshet/schema"
 )
 
@@ -108,11 +109,8 @@ func decimalScale(t *schema.Type) (int, error) {
 		return 0, refuse("Invalid Decimal schema: scale parameter not found.")
 	}
 	scale, err := strconv.Atoi(text)
-	if err != nil || scale > maxExponent || scale < -maxExponent {
+	if err != nil || scale > java.MaxExponent || scale < -java.MaxExponent {
 		return 0, refuse("Invalid scale parameter found in Decimal schema: " + text)
 	}
 	return scale, nil
 }
-
-// maxExponent bounds scales and exponents of decimals. Larger ones are taken for twice as large.
-const maxExponent = 100_000

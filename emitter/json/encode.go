@@ -300,6 +300,8 @@ func appendFree(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
 			}
 		}
 		return freeRun.appendObject(dst, b, values)
+	case change.Date:
+		return dst, refuse("Java class class " + java.Class(nil, v) + " does not have corresponding schema type.")
 	}
 	return dst, refuse("Mismatching schema.")
 }

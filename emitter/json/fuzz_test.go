@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"freshet/change"
 	"freshet/emitter/json"
 	"freshet/emitter/topic"
 	"freshet/sinks"
@@ -90,20 +89,6 @@ func FuzzSchema(f *testing.F) {
 		again, err := d.Decode(&b, &topic.Record{Value: topic.Data{Head: e.Head(), Body: []byte(`null}`)}})
 		if err != nil || again.ValueType != r.ValueType {
 			t.Fatalf("%q was written as %q: %v", text, e.Head().Bytes, err)
-		}
-	})
-}
-
-// FuzzParseHeader guesses at arbitrary texts; the guess has a text of its own.
-func FuzzParseHeader(f *testing.F) {
-	for _, c := range goldenCases(f, "simple-header-read.jsonl") {
-		f.Add(c.In.Bytes(f))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var b change.Batch
-		typ, v := json.ParseHeader(text, &b)
-		if _, ok := json.AppendHeader(nil, typ, &b, v); ok != !v.IsNull() {
-			t.Fatalf("%q has no text", text)
 		}
 	})
 }

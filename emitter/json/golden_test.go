@@ -162,35 +162,3 @@ func TestGoldenJSONConverterConfigs(t *testing.T) {
 	}
 	require.NotZero(t, n)
 }
-
-func TestGoldenSimpleHeaderWrite(t *testing.T) {
-	for i, c := range goldenCases(t, "simple-header-write.jsonl") {
-		t.Run(fmt.Sprintf("%d %s", i, c.Value), func(t *testing.T) {
-			var b change.Batch
-			typ := goldenType(t, c.Schema)
-			got, ok := json.AppendHeader([]byte("x"), typ, &b, goldenValue(t, &b, typ, c.Value))
-			want := c.Out.Bytes(t)
-			require.Equal(t, want != nil, ok)
-			require.Equal(t, "x"+string(want), string(got))
-		})
-	}
-}
-
-func TestGoldenSimpleHeaderRead(t *testing.T) {
-	for i, c := range goldenCases(t, "simple-header-read.jsonl") {
-		in := c.In.Bytes(t)
-		t.Run(fmt.Sprintf("%d %s", i, in), func(t *testing.T) {
-			var b change.Batch
-			typ, v := json.ParseHeader(in, &b)
-			if c.Error != nil { // the text null, on which the original fails
-				require.Equal(t, "null", string(in))
-				require.Nil(t, typ)
-				require.True(t, v.IsNull())
-				return
-			}
-			want := goldenType(t, c.Schema)
-			require.Equal(t, want, typ)
-			require.Equal(t, render(&b, goldenValue(t, &b, want, c.Value)), render(&b, v))
-		})
-	}
-}

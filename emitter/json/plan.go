@@ -3,7 +3,6 @@
 package json
 
 import (
-	"freshet/change"
 	"freshet/schema"
 )
 
@@ -71,28 +70,4 @@ func isEnvelope(t *schema.Type) bool {
 		}
 	}
 	return true
-}
-
-// literalOf is the inverse of change.Batch.AppendLiteral.
-func literalOf(b *change.Batch, v change.Value) any {
-	switch v.Kind() {
-	case change.Bool:
-		return v.Bool()
-	case change.Int:
-		return v.Int()
-	case change.Float:
-		return v.Float()
-	case change.Text:
-		return string(b.Bytes(v))
-	case change.Bytes:
-		return append([]byte{}, b.Bytes(v)...)
-	case change.Struct, change.Array, change.Map:
-		run := b.Elems(v)
-		out := make([]any, len(run))
-		for i, e := range run {
-			out[i] = literalOf(b, e)
-		}
-		return out
-	}
-	return nil
 }

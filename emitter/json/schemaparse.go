@@ -236,6 +236,6 @@ func parseDefault(t *schema.Type, text []byte, o Options) error {
 	if err != nil {
 		return err
 	}
-	t.Default = literalOf(&b, v)
+	t.Default = b.Literal(v)
 	return nil
 }

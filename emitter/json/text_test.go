@@ -146,15 +146,15 @@ func TestDecimalsOfAnyLength(t *testing.T) {
 			if len(p) > 1 { // the shortest form
 				require.False(t, p[0] == 0 && p[1]&0x80 == 0 || p[0] == 0xFF && p[1]&0x80 != 0, "%x", p)
 			}
-			got, ok := appendUnscaled(nil, mustNumber(y.String()), 0)
+			got, ok := mustNumber(y.String()).AppendUnscaled(nil, 0)
 			require.True(t, ok)
 			require.Equal(t, p, got)
 		}
 	}
 }
 
-func mustNumber(text string) number {
-	d, _ := parseDecimal(nil, []byte(text))
+func mustNumber(text string) java.Number {
+	d, _ := java.ParseNumber(nil, []byte(text))
 	return d
 }
 
@@ -182,7 +182,7 @@ func TestAppendUnscaled(t *testing.T) {
 		{"0e99999999999999999999", 2, "0"},
 		{"123456789012345678901234567890.5", 1, "1234567890123456789012345678905"},
 	} {
-		got, ok := appendUnscaled(nil, mustNumber(c.text), c.scale)
+		got, ok := mustNumber(c.text).AppendUnscaled(nil, c.scale)
 		require.Equal(t, c.want != "", ok, c.text)
 		if ok {
 			require.Equal(t, c.want, java.BigFromTwos(got).String(), c.text)
@@ -196,7 +196,7 @@ func TestTruncate(t *testing.T) {
 		"1e19": -8446744073709551616, "5e0": 5,
 	} {
 		d := mustNumber(text)
-		require.Equal(t, want, d.truncate(), text)
+		require.Equal(t, want, d.Truncate(), text)
 	}
 }
 

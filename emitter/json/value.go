@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"freshet/change"
+	"freshet/change/java"
 )
 
 // reader decodes payloads into a batch. Its stack holds the items of arrays and maps until their number is known; stack
@@ -96,9 +97,9 @@ func (r *reader) integer(pl *plan, c byte) (change.Value, error) {
 		return change.Value{}, err
 	}
 	if !integral {
-		var d number
-		d, r.scratch = parseDecimal(r.scratch, text)
-		i = d.truncate()
+		var d java.Number
+		d, r.scratch = java.ParseNumber(r.scratch, text)
+		i = d.Truncate()
 	}
 	switch pl.code {
 	case codeInt8:
@@ -109,22 +110,6 @@ func (r *reader) integer(pl *plan, c byte) (change.Value, error) {
 		i = int64(int32(i))
 	}
 	return change.IntValue(i), nil
-}
-
-// truncate is the integer part of the number, modulo 2^64.
-func (d *number) truncate() int64 {
-	var u uint64
-	whole := len(d.digits) + d.exponent // digits before the point
-	for i := range min(whole, len(d.digits)) {
-		u = u*10 + uint64(d.digits[i]-'0')
-	}
-	for range min(whole-len(d.digits), 64) { // 10^64 is a multiple of 2^64
-		u *= 10
-	}
-	if d.negative {
-		u = -u
-	}
-	return int64(u)
 }
 
 // float reads a number, or one of the texts that stand for what JSON's numbers cannot. (Kafka reads these as 0.0, and

@@ -17,11 +17,11 @@ var levels = [][]string{
 	{"change", "internal/kafkaserver", "internal/connectserver", "config/provider", "internal/topicio", "internal/verify", "internal/history"},
 	// Contracts.
 	{
-		"capture", "sinks", "emitter/transform", "internal/store",
+		"capture", "sinks", "internal/store",
 		"change/java", "schema/ddl", "schema/history", "schema/registry", "sinks/jdbc/dialect",
 	},
-	// What is one target's own.
-	{"sinks/jdbc/postgres"},
+	// What is one target's own; what is between sources, sinks and the log.
+	{"sinks/jdbc/postgres", "emitter/transform"},
 	// Generic engines, and targets.
 	{"snapshot", "emitter", "sinks/jdbc", "sinks/file", "emitter/topic/local", "emitter/topic/kafka"},
 	// What formats share.

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package json_test
+package java_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"freshet/change"
-	"freshet/emitter/json"
+	"freshet/change/java"
 	"freshet/schema"
+	"freshet/test/notation"
 )
 
 func TestAppendHeaderOfAKey(t *testing.T) {
@@ -19,8 +21,8 @@ func TestAppendHeaderOfAKey(t *testing.T) {
 		{Name: `k"`, Type: &schema.Type{Kind: schema.String}},
 		{Name: "n", Type: &schema.Type{Kind: schema.Int32, Optional: true, Default: int64(3)}},
 	}}
-	v := run(&b, change.Struct, []change.Value{change.IntValue(1), b.Text(`key "1" \ é😀`), change.NullValue()})
-	got, ok := json.AppendHeader(nil, key, &b, v)
+	v := notation.Run(&b, change.Struct, []change.Value{change.IntValue(1), b.Text(`key "1" \ é😀`), change.NullValue()})
+	got, ok := java.AppendHeader(nil, key, &b, v)
 	require.True(t, ok)
 	require.Equal(t, `{"id":1,"k\"":"key \"1\" \\ é😀","n":3}`, string(got))
 }
@@ -38,15 +40,15 @@ func TestAppendHeaderForms(t *testing.T) {
 		{date, change.IntValue(0), "00:00:00.000Z"}, // the first day is told as a time
 		{timestamp, change.IntValue(86_400_001), "1970-01-02T00:00:00.001Z"},
 		{double, change.FloatValue(1e10), "1.0E10"},
-		{double, run(&b, change.Array, []change.Value{change.NullValue()}), "[null]"},
+		{double, notation.Run(&b, change.Array, []change.Value{change.NullValue()}), "[null]"},
 		{nil, change.FloatValue(0.5), "0.5"},
 		{&schema.Type{Kind: schema.Int32, Optional: true, Default: int64(4)}, change.NullValue(), "4"},
 	} {
-		got, ok := json.AppendHeader(nil, c.typ, &b, c.v)
+		got, ok := java.AppendHeader(nil, c.typ, &b, c.v)
 		require.True(t, ok)
 		require.Equal(t, c.want, string(got))
 	}
-	_, ok := json.AppendHeader(nil, date, &b, change.NullValue())
+	_, ok := java.AppendHeader(nil, date, &b, change.NullValue())
 	require.False(t, ok)
 }
 
@@ -76,15 +78,61 @@ func TestParseHeader(t *testing.T) {
 		{"\xff", schema.Bytes, "bytes ff"},
 	} {
 		var b change.Batch
-		typ, v := json.ParseHeader([]byte(c.in), &b)
+		typ, v := java.ParseHeader([]byte(c.in), &b)
 		require.Equal(t, c.kind, typ.Kind, c.in)
-		require.Equal(t, c.want, render(&b, v), c.in)
+		require.Equal(t, c.want, notation.Render(&b, v), c.in)
 	}
 	var b change.Batch
-	typ, v := json.ParseHeader(nil, &b)
+	typ, v := java.ParseHeader(nil, &b)
 	require.Nil(t, typ)
 	require.True(t, v.IsNull())
-	typ, _ = json.ParseHeader([]byte("1e400"), &b)
+	typ, _ = java.ParseHeader([]byte("1e400"), &b)
 	scale, _ := typ.Param("scale")
 	require.Equal(t, "-400", scale)
+}
+
+func TestGoldenSimpleHeaderWrite(t *testing.T) {
+	for i, c := range notation.Cases(t, "simple-header-write.jsonl") {
+		t.Run(fmt.Sprintf("%d %s", i, c.Value), func(t *testing.T) {
+			var b change.Batch
+			typ := notation.Type(t, c.Schema)
+			got, ok := java.AppendHeader([]byte("x"), typ, &b, notation.Value(t, &b, typ, c.Value))
+			want := c.Out.Bytes(t)
+			require.Equal(t, want != nil, ok)
+			require.Equal(t, "x"+string(want), string(got))
+		})
+	}
+}
+
+func TestGoldenSimpleHeaderRead(t *testing.T) {
+	for i, c := range notation.Cases(t, "simple-header-read.jsonl") {
+		in := c.In.Bytes(t)
+		t.Run(fmt.Sprintf("%d %s", i, in), func(t *testing.T) {
+			var b change.Batch
+			typ, v := java.ParseHeader(in, &b)
+			if c.Error != nil { // the text null, on which the original fails
+				require.Equal(t, "null", string(in))
+				require.Nil(t, typ)
+				require.True(t, v.IsNull())
+				return
+			}
+			want := notation.Type(t, c.Schema)
+			require.Equal(t, want, typ)
+			require.Equal(t, notation.Render(&b, notation.Value(t, &b, want, c.Value)), notation.Render(&b, v))
+		})
+	}
+}
+
+// FuzzParseHeader guesses at arbitrary texts; the guess has a text of its own.
+func FuzzParseHeader(f *testing.F) {
+	for _, c := range notation.Cases(f, "simple-header-read.jsonl") {
+		f.Add(c.In.Bytes(f))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var b change.Batch
+		typ, v := java.ParseHeader(text, &b)
+		if _, ok := java.AppendHeader(nil, typ, &b, v); ok != !v.IsNull() {
+			t.Fatalf("%q has no text", text)
+		}
+	})
 }

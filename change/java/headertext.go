@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package json
+package java
 
 import (
 	"encoding/base64"
@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"freshet/change"
-	"freshet/change/java"
 	"freshet/schema"
 )
 
@@ -34,9 +33,11 @@ func appendHeader(dst []byte, t *schema.Type, b *change.Batch, v change.Value, e
 		return appendHeaderInt(dst, t, v.Int())
 	case change.Float:
 		if t != nil && t.Kind == schema.Float32 {
-			return java.AppendFloat(dst, v.Float(), 32)
+			return AppendFloat(dst, v.Float(), 32)
 		}
-		return java.AppendFloat(dst, v.Float(), 64)
+		return AppendFloat(dst, v.Float(), 64)
+	case change.Date:
+		return AppendDate(dst, v.Int())
 	case change.Text:
 		if embedded {
 			return appendHeaderText(dst, b.Bytes(v))
@@ -44,12 +45,12 @@ func appendHeader(dst []byte, t *schema.Type, b *change.Batch, v change.Value, e
 		return append(dst, b.Bytes(v)...)
 	case change.Bytes:
 		if t != nil && t.Name == schema.Decimal {
-			if scale, err := decimalScale(t); err == nil {
-				return java.AppendDecimal(dst, b.Bytes(v), scale)
+			if scale, ok := Scale(t); ok {
+				return AppendDecimal(dst, b.Bytes(v), scale)
 			}
 		}
 		if embedded {
-			return appendBase64(dst, b.Bytes(v))
+			return append(base64.StdEncoding.AppendEncode(append(dst, '"'), b.Bytes(v)), '"')
 		}
 		return base64.StdEncoding.AppendEncode(dst, b.Bytes(v))
 	case change.Struct, change.Array, change.Map:
@@ -105,19 +106,30 @@ func appendHeaderText(dst, p []byte) []byte {
 }
 
 const (
+	millisPerDay = 24 * 60 * 60 * 1000
+
 	headerDate = "2006-01-02"
 	headerTime = "15:04:05.000Z"
 )
 
 // appendHeaderInt appends a number, or what Connect's dates and times are: the value decides on the form, not the type.
 func appendHeaderInt(dst []byte, t *schema.Type, i int64) []byte {
-	switch codeOf(t) {
-	case codeDate:
+	if t == nil {
+		return strconv.AppendInt(dst, i, 10)
+	}
+	switch t.Name {
+	case schema.ConnectDate:
 		i *= millisPerDay
-	case codeTime, codeTimestamp:
+	case schema.ConnectTime, schema.ConnectTimestamp:
 	default:
 		return strconv.AppendInt(dst, i, 10)
 	}
+	return AppendDate(dst, i)
+}
+
+// AppendDate appends a java.util.Date, given in ms since the epoch, in the form that Connect's Values gives it: as a time
+// on the first day and before, as a date where it is whole days, else as both. In UTC.
+func AppendDate(dst []byte, i int64) []byte {
 	at := time.UnixMilli(i).UTC()
 	switch {
 	case i < millisPerDay:

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package json
+package java
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"freshet/change"
-	"freshet/change/java"
 	"freshet/schema"
 )
 
@@ -182,7 +182,7 @@ func (h *headerItems) common() (t *schema.Type, ok bool) {
 // widest is the narrower of two types that holds the values of both; nil where they have nothing in common.
 func widest(x, y *schema.Type) *schema.Type {
 	switch {
-	case x == y, sameText(x, y):
+	case sameType(x, y):
 		return x
 	case x.Name != "" || y.Name != "" || x.Kind > schema.Float64 || y.Kind > schema.Float64:
 		return nil
@@ -192,14 +192,12 @@ func widest(x, y *schema.Type) *schema.Type {
 	return x
 }
 
-// sameText says whether two types are equal, which is rare enough to compare their JSON.
-func sameText(x, y *schema.Type) bool {
-	if x == nil || y == nil || x.Kind != y.Kind {
-		return false
+// sameType says whether two of the types that texts are found to have are equal.
+func sameType(x, y *schema.Type) bool {
+	if x == nil || y == nil {
+		return x == y
 	}
-	a, errA := appendSchema(nil, x, Options{})
-	b, errB := appendSchema(nil, y, Options{})
-	return errA == nil && errB == nil && string(a) == string(b)
+	return x.Kind == y.Kind && x.Name == y.Name && slices.Equal(x.Params, y.Params) && sameType(x.Key, y.Key) && sameType(x.Elem, y.Elem)
 }
 
 // align gives whole numbers among floats their form.
@@ -264,18 +262,18 @@ func (p *headerParser) mapping() (*schema.Type, change.Value, bool) {
 // number reads a number: whole ones (1.0 and 1e3 among them) as the narrowest integer, others as the narrowest float,
 // and whole ones beyond 64 bits that are written without an exponent as Decimal.
 func (p *headerParser) number(text string) (*schema.Type, change.Value, bool) {
-	if !isNumber(text) {
+	if !IsNumber(text) {
 		return nil, change.Value{}, false
 	}
-	d, _ := parseDecimal(nil, []byte(text))
-	if len(d.digits)+d.exponent > 19 && d.exponent != 0 {
+	d, _ := ParseNumber(nil, []byte(text))
+	if len(d.Digits)+d.Exponent > 19 && d.Exponent != 0 {
 		return p.float(text, d)
 	}
-	if unscaled, ok := appendUnscaled(nil, d, 0); ok {
-		if i := java.BigFromTwos(unscaled); i.IsInt64() {
+	if unscaled, ok := d.AppendUnscaled(nil, 0); ok {
+		if i := BigFromTwos(unscaled); i.IsInt64() {
 			return integerType(i.Int64()), change.IntValue(i.Int64()), true
 		}
-		if d.exponent == 0 {
+		if d.Exponent == 0 {
 			return p.decimal(unscaled, 0)
 		}
 	}
@@ -283,7 +281,7 @@ func (p *headerParser) number(text string) (*schema.Type, change.Value, bool) {
 }
 
 // float reads a number as the narrowest float that does not overflow, else as Decimal.
-func (p *headerParser) float(text string, d number) (*schema.Type, change.Value, bool) {
+func (p *headerParser) float(text string, d Number) (*schema.Type, change.Value, bool) {
 	f, err := strconv.ParseFloat(text, 32)
 	if err == nil {
 		return headerFloat, change.FloatValue(f), true
@@ -291,9 +289,9 @@ func (p *headerParser) float(text string, d number) (*schema.Type, change.Value,
 	if f, err = strconv.ParseFloat(text, 64); err == nil {
 		return headerDouble, change.FloatValue(f), true
 	}
-	scale := -d.exponent
-	d.exponent = 0
-	unscaled, ok := appendUnscaled(nil, d, 0)
+	scale := -d.Exponent
+	d.Exponent = 0
+	unscaled, ok := d.AppendUnscaled(nil, 0)
 	if !ok {
 		return nil, change.Value{}, false
 	}
@@ -320,8 +318,8 @@ func integerType(i int64) *schema.Type {
 	return headerInt64
 }
 
-// isNumber says whether BigDecimal would take the text.
-func isNumber(text string) bool {
+// IsNumber says whether BigDecimal would take the text.
+func IsNumber(text string) bool {
 	digits, point, exponent := false, false, false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
