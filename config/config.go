@@ -73,6 +73,8 @@ type Key struct {
 	Check func(value string, all Values) string
 	// CheckAbsent calls Check with "" where the property is not given.
 	CheckAbsent bool
+	// Sentence says that what Check returns is the whole message, as a few of Kafka's validators have it.
+	Sentence bool
 	// Later says what is not served yet. A value other than the default, or than one of Served where that is set, is
 	// refused with it, never ignored silently.
 	Later  string
@@ -214,7 +216,7 @@ func (d *Def) checkKey(k *Key, v Values) []Problem {
 	s, ok := v.raw[k.Name]
 	blank := strings.TrimSpace(s) == ""
 	switch {
-	case k.Required && blank && (!ok || k.Type != String || k.Check == nil || d.Style == DebeziumStyle): // to Kafka an empty text is one, which Check judges
+	case k.Required && blank && (!ok || k.Type != String && k.Type != List || k.Check == nil || d.Style == DebeziumStyle): // to Kafka an empty text is one, which Check judges
 		return []Problem{d.problem(k, k.Name, s, d.missing())}
 	case ok && blank && k.Type != String && k.Type != List && k.Type != Password:
 		delete(v.raw, k.Name) // an empty number or flag means the default
@@ -303,6 +305,8 @@ func (d *Def) notAllowed(k *Key) string {
 // problem words a refusal. An empty reason means that a required value is missing.
 func (d *Def) problem(k *Key, name, value, reason string) Problem {
 	switch {
+	case k.Sentence && reason != "":
+		return Problem{Property: name, Message: reason}
 	case k.Type == Password:
 		value = Secret(value).String()
 	case k.Show != nil:
@@ -313,6 +317,8 @@ func (d *Def) problem(k *Key, name, value, reason string) Problem {
 		return Problem{Property: name, Message: fmt.Sprintf("The '%s' value is invalid: %s", name, reason)}
 	case reason == "":
 		return Problem{Property: name, Message: fmt.Sprintf("Missing required configuration %q which has no default value.", name)}
+	case k.Type == List:
+		value = "[" + strings.Join(SplitList(value), ", ") + "]"
 	}
 	return Problem{Property: name, Message: fmt.Sprintf("Invalid value %s for configuration %s: %s", value, name, reason)}
 }

@@ -149,7 +149,7 @@ var commonKeys = []config.Key{
 	{
 		Name: "predicates", Type: config.List, HasDefault: true, Importance: config.Low, Group: "Predicates",
 		Display: "Predicates", Width: config.WidthLong, Order: 13,
-		Doc: "Aliases of the predicates used by transformations.", Later: "predicates",
+		Doc: "Aliases of the predicates used by transformations.",
 	},
 	{
 		Name: "config.action.reload", Type: config.String, Default: "restart", HasDefault: true, Importance: config.Low, Group: groupCommon,

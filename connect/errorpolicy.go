@@ -249,11 +249,14 @@ func (p *errorPolicy) contextHeaders(f *sinks.Failed, class string) []topic.Head
 // exceptionOf is the Java class that stands for an error, and its message without that of the cause.
 func exceptionOf(err error) (class, message string) {
 	var data *emitter.DataError
-	var java interface{ Exception() string }
+	var java interface {
+		error
+		Exception() string
+	}
 	var row *sinks.RowError
 	switch {
 	case errors.As(err, &java):
-		return java.Exception(), err.Error()
+		return java.Exception(), java.Error()
 	case errors.As(err, &data):
 		return dataException, data.Message
 	case errors.As(err, &row):

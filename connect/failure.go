@@ -47,6 +47,13 @@ func (finalError) Retriable() bool { return false }
 // Unwrap is the cause.
 func (f finalError) Unwrap() error { return f.error }
 
+// settingError is a setting that the start of a task stumbles over, though validation takes it. Kafka Connect shows a
+// ConfigException inside of two others.
+type settingError struct{ error }
+
+// Retriable is false.
+func (settingError) Retriable() bool { return false }
+
 // PreflightError is why a connector cannot work, with the faults that the checks before its start had found.
 type PreflightError struct {
 	Connector string
@@ -96,11 +103,20 @@ func headline(kind string) string {
 // traceOf is the trace of a failed task: Connect's exception, then the cause with its next step. A record that failed has the
 // exception and the words that Connect has for it.
 func traceOf(kind string, err error) string {
+	var setting settingError
+	if errors.As(err, &setting) {
+		outer := connectException + ": "
+		inner := "org.apache.kafka.common.config.ConfigException: " + RedactText(setting.Error())
+		return outer + outer + inner + "\nCaused by: " + outer + inner + "\nCaused by: " + inner + "\n"
+	}
 	var failed *ToleranceError
 	if errors.As(err, &failed) {
 		var places []string
-		if kind == sinkKind {
+		_, message := exceptionOf(failed.Err)
+		if context, ok := strings.CutSuffix(failed.Err.Error(), ": "+message); kind == sinkKind {
 			places = append(places, place(err))
+		} else if ok {
+			places = append(places, context)
 		}
 		return connectException + ": Tolerance exceeded in error handler\nCaused by: " + RedactText(stackOf(failed.Err, places...))
 	}

@@ -3,6 +3,7 @@
 package connect
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,18 @@ func subscription(name string, v config.Values) (topic.Subscription, error) {
 		s.Pattern = func(name string) bool { return !topic.Hidden(name) && re.MatchString(name) }
 	}
 	return s, nil
+}
+
+// chainOf makes the transforms of a task.
+func chainOf(v config.Values) (transform.Chain, error) {
+	chain, problems := transform.Parse(v.Raw())
+	if errs := config.Errors(problems); len(errs) > 0 {
+		return nil, finalError{errs[0]}
+	}
+	if err := chain.Ready(); err != nil {
+		return nil, settingError{err}
+	}
+	return chain, nil
 }
 
 // sinkTask is one attempt of a sink task: the loop of package sinks over a writer that has just been opened.
@@ -83,12 +96,9 @@ func (c *Connector) sinkOpener(task int, log *slog.Logger, counts *errorCounts) 
 
 // sinkTransforms are the transforms of one attempt.
 func (c *Connector) sinkTransforms(v config.Values) ([]sinks.Transform, error) {
-	chain, problems := transform.Parse(v.Raw())
-	if errs := config.Errors(problems); len(errs) > 0 {
-		return nil, finalError{errs[0]}
-	}
-	if len(chain) == 0 {
-		return nil, nil
+	chain, err := chainOf(v)
+	if err != nil || len(chain) == 0 {
+		return nil, err
 	}
 	return []sinks.Transform{&sinkChain{chain: chain, header: c.set.converters.headerFormat()}}, nil
 }
@@ -98,7 +108,8 @@ func (c *Connector) sinkTransforms(v config.Values) ([]sinks.Transform, error) {
 type sinkChain struct {
 	chain  transform.Chain
 	header emitter.HeaderFormat // of headers that transforms add
-	rec    transform.Record     // reused
+	rec    transform.Record     // reused,
+	stored []transform.Header   // as are the headers that it comes with
 }
 
 var _ sinks.Transform = (*sinkChain)(nil)
@@ -107,17 +118,21 @@ var _ sinks.Transform = (*sinkChain)(nil)
 func (s *sinkChain) Apply(b *sinks.Batch, r *sinks.Record) (bool, error) {
 	t := &s.rec
 	*t = transform.Record{
-		Topic: r.Topic, Partition: r.Partition, Headers: t.Headers[:0], Data: &b.Data,
+		Topic: r.Topic, Partition: r.Partition, Sink: true, Offset: r.Offset, TimeMillis: r.TimeMillis, Headers: s.stored[:0], Data: &b.Data,
 		KeyType: r.KeyType, Key: r.Key, ValueType: r.ValueType, Value: r.Value,
+	}
+	if r.TimeMillis < 0 {
+		t.TimeMillis = transform.NoTime // a record that was produced without one
 	}
 	for _, h := range r.Headers {
 		t.Headers = append(t.Headers, transform.Header{Key: h.Key, Raw: h.Value})
 	}
+	s.stored = t.Headers
 	keep, err := s.chain.Apply(t)
 	if err != nil || !keep {
 		return false, err
 	}
-	r.Topic, r.KeyType, r.Key, r.ValueType, r.Value = t.Topic, t.KeyType, t.Key, t.ValueType, t.Value
+	r.Topic, r.Partition, r.KeyType, r.Key, r.ValueType, r.Value = t.Topic, t.Partition, t.KeyType, t.Key, t.ValueType, t.Value
 	return true, s.headers(b, r)
 }
 
@@ -126,7 +141,7 @@ func (s *sinkChain) headers(b *sinks.Batch, r *sinks.Record) error {
 	same := len(r.Headers) == len(s.rec.Headers)
 	for i := range s.rec.Headers {
 		h := &s.rec.Headers[i]
-		same = same && h.Type == nil && h.Key == r.Headers[i].Key
+		same = same && h.Stored() && h.Key == r.Headers[i].Key && bytes.Equal(h.Raw, r.Headers[i].Value)
 	}
 	if same {
 		return nil
@@ -135,7 +150,7 @@ func (s *sinkChain) headers(b *sinks.Batch, r *sinks.Record) error {
 	for i := range s.rec.Headers {
 		h := &s.rec.Headers[i]
 		out[i] = topic.Header{Key: h.Key, Value: h.Raw}
-		if h.Type == nil {
+		if h.Stored() {
 			continue
 		}
 		var err error

@@ -15,7 +15,6 @@ import (
 	"freshet/config"
 	"freshet/emitter"
 	"freshet/emitter/topic"
-	"freshet/emitter/transform"
 )
 
 // sourceTask is one attempt of a source task: a reader at the last durable position, and the pipeline that carries what
@@ -104,9 +103,9 @@ func (c *Connector) sourceOpener(task int, log *slog.Logger, s *SupervisorOption
 		if err != nil {
 			return nil, fmt.Errorf("load the last position: %w", err)
 		}
-		chain, problems := transform.Parse(v.Raw())
-		if errs := config.Errors(problems); len(errs) > 0 {
-			return nil, finalError{errs[0]}
+		chain, err := chainOf(v)
+		if err != nil {
+			return nil, err
 		}
 		env := capture.Env{Connector: c.Name, From: change.Position(from), Log: log, Spool: capture.NewSpool(w.spools, c.Name)}
 		m.durable(from)

@@ -161,15 +161,10 @@ func crossCheck(kind string, v config.Values) []config.Problem {
 	add := func(property, format string, args ...any) {
 		problems = append(problems, config.Problem{Property: property, Message: fmt.Sprintf(format, args...)})
 	}
-	for _, name := range []string{"transforms", "topic.creation.groups"} {
+	for _, name := range []string{"transforms", "predicates", "topic.creation.groups"} {
 		items := v.List(name)
 		if sorted := slices.Sorted(slices.Values(items)); len(slices.Compact(sorted)) < len(items) {
 			add(name, "Invalid value [%s] for configuration %s: Duplicate alias provided.", strings.Join(items, ", "), name)
-		}
-	}
-	for _, alias := range v.List("predicates") {
-		if name := "predicates." + alias + ".type"; strings.TrimSpace(v.Get(name)) == "" {
-			add(name, "Missing required configuration %q which has no default value.", name)
 		}
 	}
 	if kind != sinkKind {

@@ -158,9 +158,9 @@ func (r *recorder) scratch() *change.Batch {
 	return &r.own
 }
 
-// addOwn runs the transforms over a record and encodes it.
+// addOwn runs the transforms over a record, which has no time of its own, and encodes it.
 func (r *recorder) addOwn(rec *transform.Record) error {
-	rec.Touched = true
+	rec.Touched, rec.TimeMillis = true, transform.NoTime
 	keep, err := r.o.Chain.Apply(rec)
 	if err != nil {
 		return r.tolerated(nil, failedAt(change.StageTransform, fmt.Errorf("transform record for topic %q: %w", rec.Topic, err)))

@@ -312,7 +312,7 @@ func (r *recorder) headers(b *change.Batch, first *transform.Header) ([]topic.He
 }
 
 func (r *recorder) header(b *change.Batch, h *transform.Header) (topic.Header, error) {
-	if h.Type == nil {
+	if h.Stored() {
 		return topic.Header{Key: h.Key, Value: h.Raw}, nil
 	}
 	value, err := r.o.Header.AppendHeader(nil, h.Type, b, h.Value)
@@ -325,7 +325,7 @@ func (r *recorder) header(b *change.Batch, h *transform.Header) (topic.Header, e
 // addTransformed runs the chain over the event and over its tombstone. The tombstone begins with the headers that the
 // event ended with: in the original both share one object.
 func (r *recorder) addTransformed(p *tablePlan, b *change.Batch, c *change.Change, first *transform.Header, tombstone bool, now int64) error {
-	rec := transform.Record{Topic: p.topic, Partition: topic.AnyPartition, Data: b, Headers: r.typed}
+	rec := transform.Record{Topic: p.topic, Partition: topic.AnyPartition, TimeMillis: transform.NoTime, Data: b, Headers: r.typed}
 	if first != nil {
 		rec.Headers = append([]transform.Header{*first}, r.typed...)
 	}
@@ -365,6 +365,9 @@ func (r *recorder) addTransformed(p *tablePlan, b *change.Batch, c *change.Chang
 // addTyped encodes a record that went through transforms: by the plan of its table where they left it alone.
 func (r *recorder) addTyped(p *tablePlan, b *change.Batch, c *change.Change, rec *transform.Record, now int64) error {
 	out := topic.Record{Topic: rec.Topic, Partition: rec.Partition}
+	if rec.TimeMillis != transform.NoTime {
+		out.TimeMillis = rec.TimeMillis
+	}
 	for i := range rec.Headers {
 		h, err := r.header(b, &rec.Headers[i])
 		if err != nil {

@@ -90,8 +90,6 @@ var skippedExchanges = map[string]string{
 	"validate-errors#3":            "names the test connectors in Java's form, which TestValidate covers",
 	"validate-filestream-source#2": "there is no producer whose properties could be wrong",
 	"validate-filestream-sink#4":   "the properties of a connector's converters are checked and not listed",
-	"unknown-class#6":              "predicates are not served yet, which validation says",
-	"unknown-class#7":              "see the exchange before it",
 	"plugin-config#4":              "HoistField is not served yet",
 	"plugin-config#5":              "Cast is not served yet",
 	"plugin-config#6":              "predicates are not served yet",

@@ -175,7 +175,7 @@ func TestPlugins(t *testing.T) {
 			kinds = append(kinds, p["type"])
 		}
 	}
-	require.Equal(t, []string{"sink", "source", "transformation", "converter", "header_converter"}, kinds)
+	require.Equal(t, []string{"sink", "source", "transformation", "predicate", "converter", "header_converter"}, kinds)
 
 	_, _, text = s.do(t, "GET", "/connector-plugins/FileStreamSource/config", "")
 	var keys []map[string]any

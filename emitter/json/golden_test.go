@@ -27,7 +27,6 @@ var (
 	goldenType  = notation.Type
 	goldenValue = notation.Value
 	render      = notation.Render
-	literal     = notation.Literal
 	run         = notation.Run
 	twos        = notation.Twos
 )

@@ -89,7 +89,7 @@ func (m *maker) schema(depth int) *schema.Type {
 		t.Params = append(t.Params, schema.Param{Name: "p", Value: m.text()})
 	}
 	if m.IntN(4) == 0 {
-		t.Default = literal(m.b, m.some(&t))
+		t.Default = m.b.Literal(m.some(&t))
 	}
 	return &t
 }
@@ -233,9 +233,9 @@ func TestEnvelopeEqualsBuilt(t *testing.T) {
 		table := &schema.Table{ID: schema.ID{Catalog: "c", Schema: "s", Name: m.text()}}
 		for i := range m.IntN(6) {
 			typ := m.schema(2)
-			column := schema.Column{Name: fmt.Sprint(m.text(), i), Type: typ, Fallback: literal(&b, m.some(typ))}
+			column := schema.Column{Name: fmt.Sprint(m.text(), i), Type: typ, Fallback: b.Literal(m.some(typ))}
 			if m.IntN(2) == 0 {
-				column.Unavailable = literal(&b, m.some(typ))
+				column.Unavailable = b.Literal(m.some(typ))
 			}
 			table.Columns = append(table.Columns, column)
 		}

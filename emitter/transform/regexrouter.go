@@ -12,17 +12,12 @@ import (
 
 var regexRouterKind = kind{
 	plugin: config.Plugin{
-		Name: "RegexRouter", Class: "org.apache.kafka.connect.transforms.RegexRouter", Kind: "transformation", Version: "4.1.1",
+		Name: "RegexRouter", Class: "org.apache.kafka.connect.transforms.RegexRouter", Kind: "transformation", Version: Version,
 		Def: config.Def{Keys: []config.Key{
 			{
 				Name: "regex", Type: config.String, Required: true, Importance: config.High,
-				Doc: "Regular expression that the whole topic name must match.",
-				Check: func(s string, _ config.Values) string {
-					if _, err := regexp.Compile(s); err != nil {
-						return "Invalid regex: " + err.Error()
-					}
-					return ""
-				},
+				Doc:   "Regular expression that the whole topic name must match.",
+				Check: func(s string, _ config.Values) string { return invalidRegex(s) },
 			},
 			{
 				Name: "replacement", Type: config.String, Required: true, Importance: config.High,

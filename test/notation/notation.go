@@ -148,7 +148,7 @@ func Type(t testing.TB, text stdjson.RawMessage) *schema.Type {
 	}
 	if m.Default != nil {
 		var b change.Batch
-		out.Default = Literal(&b, Value(t, &b, out, m.Default))
+		out.Default = b.Literal(Value(t, &b, out, m.Default))
 	}
 	return out
 }
@@ -197,6 +197,9 @@ func Value(t testing.TB, b *change.Batch, typ *schema.Type, raw stdjson.RawMessa
 		case "DATE":
 			ms, err := strconv.ParseInt(string(v), 10, 64)
 			require.NoError(t, err)
+			if typ == nil {
+				return change.DateValue(ms)
+			}
 			if typ.Name == schema.ConnectDate {
 				require.Zero(t, ms%86_400_000)
 				ms /= 86_400_000
@@ -277,29 +280,6 @@ func Run(b *change.Batch, k change.Kind, values []change.Value) change.Value {
 	return b.Run(k, row)
 }
 
-// Literal is a value as schema.Type.Default holds it.
-func Literal(b *change.Batch, v change.Value) any {
-	switch v.Kind() {
-	case change.Bool:
-		return v.Bool()
-	case change.Int:
-		return v.Int()
-	case change.Float:
-		return v.Float()
-	case change.Text:
-		return string(b.Bytes(v))
-	case change.Bytes:
-		return append([]byte{}, b.Bytes(v)...)
-	case change.Null:
-		return nil
-	}
-	out := []any{}
-	for _, e := range b.Elems(v) {
-		out = append(out, Literal(b, e))
-	}
-	return out
-}
-
 // Render shows a value for comparison; the entries of maps are sorted.
 func Render(b *change.Batch, v change.Value) string {
 	switch v.Kind() {
@@ -309,6 +289,8 @@ func Render(b *change.Batch, v change.Value) string {
 		return fmt.Sprintf("bool %v", v.Bool())
 	case change.Int:
 		return fmt.Sprintf("int %d", v.Int())
+	case change.Date:
+		return fmt.Sprintf("date %d", v.Int())
 	case change.Float:
 		return fmt.Sprintf("float %v", v.Float())
 	case change.Text:
