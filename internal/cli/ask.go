@@ -16,6 +16,7 @@ import (
 
 // The variables that stand for flags of commands that ask a worker.
 const (
+	envWorker    = "FRESHET_WORKER"
 	envTokenFile = "FRESHET_TOKEN_FILE"
 	envCAFile    = "FRESHET_CA_FILE"
 )
@@ -24,12 +25,12 @@ const (
 type workerFlags struct{ url, tokenFile, caFile string }
 
 // bind adds the flags to a command, and where persistent to those below it.
-func (f *workerFlags) bind(cmd *cobra.Command, persistent bool, url, usage string) {
+func (f *workerFlags) bind(a *app, cmd *cobra.Command, persistent bool, url, usage string) {
 	flags := cmd.Flags()
 	if persistent {
 		flags = cmd.PersistentFlags()
 	}
-	flags.StringVar(&f.url, "worker", url, usage)
+	flags.StringVar(&f.url, "worker", either(a.variable(envWorker), url), usage+", or "+envWorker)
 	flags.StringVar(&f.tokenFile, "token-file", "", "file that holds a token of the worker's rest.auth.token.file, or "+envTokenFile)
 	flags.StringVar(&f.caFile, "ca-file", "", "certificates that an https worker's is verified with, in PEM, or "+envCAFile+"; the system's unless given")
 }

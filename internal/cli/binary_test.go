@@ -129,7 +129,7 @@ func TestExitCodes(t *testing.T) {
 		{"version x", 2, []string{"wrong number of arguments"}},
 		{"version --log-format xml", 2, []string{`--log-format "xml" is none of text, json`}},
 		{"version --log-level loud", 2, []string{`--log-level "loud" is none of debug, info, warn, error`}},
-		{"standalone", 2, []string{"usage: freshet standalone worker.properties"}},
+		{"standalone", 2, []string{"BOOTSTRAP_SERVERS", "usage: freshet standalone [worker.properties"}},
 		{"standalone none.properties", 2, []string{"none.properties (no such file or directory)"}},
 		{"standalone w.properties none.properties", 2, []string{"none.properties (no such file or directory)"}},
 		{"standalone taken.properties", 2, []string{taken.Addr().String(), "another process has port", "choose another port"}},

@@ -42,7 +42,7 @@ alone: the older one would replace what the newer one has brought.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	f.bind(cmd, true, rest.DefaultListener, "URL of the worker to ask")
+	f.bind(a, cmd, true, rest.DefaultListener, "URL of the worker to ask")
 	client := func() (*rest.Client, error) { return f.client(a) }
 	cmd.AddCommand(a.dlqList(client), a.dlqShow(client), a.dlqRetry(client), a.dlqDiscard(client))
 	return cmd

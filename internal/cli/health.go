@@ -31,7 +31,7 @@ func (a *app) health() *cobra.Command {
 			return err
 		},
 	}
-	f.bind(cmd, false, rest.DefaultListener, "URL of the worker")
+	f.bind(a, cmd, false, rest.DefaultListener, "URL of the worker")
 	cmd.Flags().DurationVar(&patience, "timeout", 3*time.Second, "how long to wait for the answer")
 	return cmd
 }

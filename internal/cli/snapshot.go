@@ -36,7 +36,7 @@ restart.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	f.bind(cmd, true, rest.DefaultListener, "URL of the worker to ask")
+	f.bind(a, cmd, true, rest.DefaultListener, "URL of the worker to ask")
 	client := func() (*rest.Client, error) { return f.client(a) }
 	cmd.AddCommand(
 		a.snapshotStart(client), a.snapshotList(client),

@@ -21,7 +21,7 @@ func (a *app) insecureFlag(cmd *cobra.Command, insecure *bool) {
 func (a *app) standalone() *cobra.Command {
 	var insecure bool
 	cmd := &cobra.Command{
-		Use:   "standalone worker.properties [connector.properties connector.json ...]",
+		Use:   "standalone [worker.properties [connector.properties connector.json ...]]",
 		Short: "Run a worker with connectors from files, as connect-standalone does",
 		Long: `Runs a worker of one process. worker.properties and the connector files are those of
 Kafka Connect and Debezium; connector files are Java properties or JSON, either
@@ -29,18 +29,22 @@ Kafka Connect and Debezium; connector files are Java properties or JSON, either
 
 Topics, positions and connectors made by REST are kept in data.dir of
 worker.properties (./freshet-data unless given). SIGINT and SIGTERM drain the
-tasks and end with exit code 0.`,
-		Args: arguments(1, -1),
+tasks and end with exit code 0.
+
+` + fromEnvironment,
+		Args: arguments(0, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			properties, err := config.ReadProperties(args[0])
+			properties, err := a.workerProperties(cmd, args, false)
 			if err != nil {
-				return usage(err)
+				return err
 			}
-			files := make([]config.File, len(args)-1)
-			for i, path := range args[1:] {
-				if files[i], err = config.ReadFile(path); err != nil {
+			var files []config.File
+			for _, path := range args[min(1, len(args)):] {
+				f, err := config.ReadFile(path)
+				if err != nil {
 					return usage(err)
 				}
+				files = append(files, f)
 			}
 			return asUsage(worker.Run(cmd.Context(), worker.Options{
 				Properties: properties, Environ: a.Environ, Connectors: files, Plugins: plugins.All(), Insecure: insecure,

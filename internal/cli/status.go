@@ -48,7 +48,7 @@ Ends with exit code 1 where a task that should run does not, or makes no progres
 			return a.showStatus(cmd.Context(), c, f)
 		},
 	}
-	f.worker.bind(cmd, false, rest.DefaultListener, "URL of the worker")
+	f.worker.bind(a, cmd, false, rest.DefaultListener, "URL of the worker")
 	cmd.Flags().StringVar(&f.output, "output", "table", "form: table or json")
 	cmd.Flags().BoolVar(&f.watch, "watch", false, "show it again and again until interrupted")
 	cmd.Flags().DurationVar(&f.every, "interval", 2*time.Second, "time between two looks of --watch")

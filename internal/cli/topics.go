@@ -53,7 +53,7 @@ func (a *app) topics() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	f.worker.bind(cmd, true, "", "URL of the worker to ask")
+	f.worker.bind(a, cmd, true, "", "URL of the worker to ask")
 	cmd.PersistentFlags().StringVar(&f.data, "data", "", "data folder to open; no worker may have it open")
 	cmd.AddCommand(a.topicsList(&f), a.topicsTail(&f), a.topicsProduce(&f))
 	return cmd

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"freshet/internal/loglevel"
+	"freshet/internal/worker"
 )
 
 // table is a page that lists something other than properties.
@@ -31,7 +32,24 @@ func (t *table) page() []byte {
 
 // tables are the pages.
 func tables() []*table {
-	return []*table{loggers()}
+	return []*table{loggers(), environment()}
+}
+
+func environment() *table {
+	t := &table{
+		file: "environment.md", title: "environment",
+		about: "the variables of the images debezium/connect and Strimzi that `freshet standalone` and `freshet distributed` without a file take. " +
+			"A variable that is set and empty is not given",
+		head: []string{"variable", "property", "what"},
+	}
+	for _, v := range worker.Variables {
+		property := ""
+		if v.Property != "" {
+			property = "`" + v.Property + "`"
+		}
+		t.rows = append(t.rows, []string{"`" + v.Name + "`", property, v.Doc})
+	}
+	return t
 }
 
 func loggers() *table {

@@ -223,15 +223,30 @@ func NewWorker(properties map[string]string) (*Worker, []config.Problem) {
 	var problems []config.Problem
 	for _, k := range Kinds {
 		_, found := k.decode(w.of(k, nil), string(k)+".")
+		for i := range found {
+			w.asWritten(&found[i])
+		}
 		problems = append(problems, found...)
 	}
 	_, found := Admin.decode(w.of(Admin, nil), "")
 	for _, p := range found {
-		if !slices.ContainsFunc(problems, func(has config.Problem) bool { return strings.HasSuffix(has.Property, "."+p.Property) }) {
+		if !slices.ContainsFunc(problems, func(has config.Problem) bool { return strings.HasSuffix("."+has.Property, "."+p.Property) }) {
 			problems = append(problems, p)
 		}
 	}
 	return w, problems
+}
+
+// asWritten lets a problem name the property that the user wrote: an admin client has what stands without a prefix, too.
+func (w *Worker) asWritten(p *config.Problem) {
+	plain, ok := strings.CutPrefix(p.Property, string(Admin)+".")
+	if _, prefixed := w.properties[p.Property]; !ok || prefixed {
+		return
+	}
+	if _, given := w.properties[plain]; given {
+		p.Message = strings.ReplaceAll(p.Message, p.Property, plain)
+		p.Property = plain
+	}
 }
 
 // of are the properties of a kind of client, a connector's overrides last. As in Kafka Connect the worker's own security

@@ -73,6 +73,8 @@ func TestParse(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, []string{"127.0.0.1:9092", "b:9092"}, o.Brokers)
 		}},
+		{"Kafka, as it was written", map[string]string{"bootstrap.servers": "b:9092", "security.protocol": "PLAIN"}, "Invalid value PLAIN for configuration security.protocol: String must be one of", nil, nil},
+		{"Kafka, with its prefix", map[string]string{"bootstrap.servers": "b:9092", "admin.security.protocol": "PLAIN"}, "Invalid value PLAIN for configuration admin.security.protocol: String must be one of", nil, nil},
 		{"Kafka client", map[string]string{"bootstrap.servers": "b:9092", "producer.compression.type": "best"}, "Invalid value best for configuration producer.compression.type: Value must be one of none, gzip", nil, nil},
 		{"not a number", map[string]string{"offset.flush.interval.ms": "soon"}, "Invalid value soon for configuration offset.flush.interval.ms: Not a number of type LONG", nil, nil},
 		{"converter", map[string]string{"value.converter": "com.example.Nope"}, "Invalid value com.example.Nope for configuration value.converter: Class com.example.Nope could not be found.", nil, nil},
