@@ -56,6 +56,16 @@ const (
 	javaReference = 0x71
 	javaArray     = 0x75
 	javaEndBlock  = 0x78
+
+	// javaFirstHandle is that of the first class behind the map's: the map and its class have the two before.
+	javaFirstHandle = 0x7e0002
+)
+
+// What a map and a byte array begin with.
+const (
+	javaHashMap   = "\xac\xed\x00\x05\x73\x72\x00\x11java.util.HashMap\x05\x07\xda\xc1\xc3\x16\x60\xd1\x03\x00\x02F\x00\x0aloadFactorI\x00\x09threshold\x78\x70"
+	javaBlock     = "\x77\x08"
+	javaByteArray = "\x72\x00\x02[B\xac\xf3\x17\xf8\x06\x08\x54\xe0\x02\x00\x00\x78\x70"
 )
 
 var errJava = errors.New("it is no HashMap of byte arrays in Java's serialization")
@@ -96,21 +106,20 @@ func (r *javaReader) uint32() (uint32, error) {
 
 // begin reads up to the first entry, and returns the number of entries.
 func (r *javaReader) begin() (int, error) {
-	const hashMap = "\xac\xed\x00\x05\x73\x72\x00\x11java.util.HashMap\x05\x07\xda\xc1\xc3\x16\x60\xd1\x03\x00\x02F\x00\x0aloadFactorI\x00\x09threshold\x78\x70"
-	if err := r.expect(hashMap); err != nil {
+	if err := r.expect(javaHashMap); err != nil {
 		return 0, err
 	}
 	if _, err := r.take(8); err != nil { // the two fields
 		return 0, err
 	}
-	if err := r.expect("\x77\x08"); err != nil {
+	if err := r.expect(javaBlock); err != nil {
 		return 0, err
 	}
 	if _, err := r.take(4); err != nil { // the number of buckets
 		return 0, err
 	}
 	n, err := r.uint32()
-	r.handle, r.arrays = 0x7e0002, map[uint32][]byte{} // the class and the map have the two before
+	r.handle, r.arrays = javaFirstHandle, map[uint32][]byte{} // the class and the map have the two before
 	return int(n), err
 }
 
@@ -156,7 +165,7 @@ func (r *javaReader) arrayClass() error {
 	if r.class == 0 {
 		r.class = r.handle
 		r.handle++
-		return r.expect("\x72\x00\x02[B\xac\xf3\x17\xf8\x06\x08\x54\xe0\x02\x00\x00\x78\x70")
+		return r.expect(javaByteArray)
 	}
 	if err := r.expect("\x71"); err != nil {
 		return err

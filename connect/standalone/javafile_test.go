@@ -4,6 +4,7 @@ package standalone
 
 import (
 	"encoding/hex"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,4 +49,22 @@ func FuzzParseJavaOffsets(f *testing.F) {
 		marks, err := ParseJavaOffsets(file)
 		require.True(t, err == nil || marks == nil)
 	})
+}
+
+// What is written is what Kafka Connect wrote, and any number of positions can be read again.
+func TestAppendJavaOffsets(t *testing.T) {
+	file, err := hex.DecodeString(recorded)
+	require.NoError(t, err)
+	marks, err := ParseJavaOffsets(file)
+	require.NoError(t, err)
+	require.Equal(t, recorded, hex.EncodeToString(AppendJavaOffsets(nil, marks)))
+	for _, n := range []int{0, 2, 13, 1000} {
+		var many []topic.Mark
+		for i := range n {
+			many = append(many, topic.Mark{Key: fmt.Sprintf(`["c",{"n":%d}]`, i), Value: fmt.Sprintf(`{"lsn":%d}`, i)})
+		}
+		got, err := ParseJavaOffsets(AppendJavaOffsets(nil, many))
+		require.NoError(t, err)
+		require.Equal(t, many, got)
+	}
 }

@@ -39,7 +39,7 @@ var levels = [][]string{
 	// The herder of a group of workers.
 	{"connect/cluster"},
 	// A whole process.
-	{"internal/worker", "internal/topicsource"},
+	{"internal/worker", "internal/topicsource", "internal/offsetio", "internal/topiccopy"},
 	// What a process does with a worker in it.
 	{"internal/replicate", "internal/demo"},
 	// Flags.

@@ -50,7 +50,7 @@ type app struct {
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.standalone(),
-		a.topics(), a.snapshot(), a.dlq(),
+		a.topics(), a.offsets(), a.snapshot(), a.dlq(),
 		a.doctor(),
 		a.replicate(),
 		a.demo(),

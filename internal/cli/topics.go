@@ -55,7 +55,7 @@ func (a *app) topics() *cobra.Command {
 	}
 	f.worker.bind(a, cmd, true, "", "URL of the worker to ask")
 	cmd.PersistentFlags().StringVar(&f.data, "data", "", "data folder to open; no worker may have it open")
-	cmd.AddCommand(a.topicsList(&f), a.topicsTail(&f), a.topicsProduce(&f))
+	cmd.AddCommand(a.topicsList(&f), a.topicsTail(&f), a.topicsProduce(&f), a.topicsCopy(&f))
 	return cmd
 }
 

@@ -63,6 +63,8 @@ type Options struct {
 	// Transactional makes the leader write configurations in transactions, which fence those of an earlier leader:
 	// exactly.once.source.support=preparing or enabled.
 	Transactional bool
+	// Existing makes a topic that does not exist an error, instead of creating it.
+	Existing bool
 	// Committed makes offsets be read as read_committed: exactly.once.source.support=enabled.
 	Committed bool
 }

@@ -180,6 +180,9 @@ func (j *journal) warn(err error) {
 
 // create creates the topic; created is false where it exists, or may exist and is not ours to create.
 func (j *journal) create(ctx context.Context) (created bool, err error) {
+	if j.o.Existing {
+		return false, nil
+	}
 	settings := map[string]*string{}
 	for name, value := range j.topic.Settings {
 		settings[name] = kadm.StringPtr(value)
@@ -212,6 +215,8 @@ func (j *journal) verify(ctx context.Context) error {
 	}
 	t, ok := topics[j.topic.Name]
 	switch {
+	case j.o.Existing && (!ok || errors.Is(t.Err, kerr.UnknownTopicOrPartition)):
+		return &TopicError{fmt.Sprintf("topic %q does not exist; is %s the name of the topic that the workers have?", j.topic.Name, j.property)}
 	case !ok:
 		return &retriable{fmt.Errorf("topic %q does not exist", j.topic.Name)}
 	case errors.Is(t.Err, kerr.UnknownTopicOrPartition):

@@ -176,7 +176,7 @@ func (s *Offsets) valueLocked(key string) string {
 }
 
 // Marks returns the marks of a connector, by key; prefix is what the keys begin with, the connector's name and all before
-// the partition. The topic is read to its end before.
+// the partition, or "" for all connectors. The topic is read to its end before.
 func (s *Offsets) Marks(ctx context.Context, prefix string) ([]topic.Mark, error) {
 	if err := s.journal.readToEnd(ctx); err != nil {
 		return nil, err
