@@ -34,9 +34,10 @@ install: ## freshet into GOBIN
 servers: ## find, install or fetch the database servers that the tests need
 	@go run ./internal/pgserver/install
 	@go run ./internal/kafkaserver/install
+	@go run ./internal/registryserver/install
 
 test: servers ## everything, with the race detector; a missing server is a failure
-	FRESHET_TEST_REQUIRE=postgres,kafka go test $(RACE) $(TESTFLAGS) ./...
+	FRESHET_TEST_REQUIRE=postgres,kafka,registry go test $(RACE) $(TESTFLAGS) ./...
 
 race: test ## the same as test
 

@@ -14,7 +14,7 @@ var levels = [][]string{
 	// Words; nothing of ours.
 	{"schema", "config", "emitter/topic", "internal/failpoint", "internal/loglevel", "internal/pgserver", "internal/javaserver"},
 	// What happened to rows; what is made of words alone.
-	{"change", "internal/kafkaserver", "internal/connectserver", "config/provider", "internal/topicio", "internal/verify", "internal/history"},
+	{"change", "internal/kafkaserver", "internal/connectserver", "internal/registryserver", "config/provider", "internal/topicio", "internal/verify", "internal/history"},
 	// Contracts.
 	{
 		"capture", "sinks", "internal/store",
@@ -45,7 +45,7 @@ var levels = [][]string{
 	// Flags.
 	{"internal/cli"},
 	// Programs.
-	{"cmd/freshet", "internal/docgen", "internal/pgserver/install", "internal/kafkaserver/install", "internal/connectserver/install"},
+	{"cmd/freshet", "internal/docgen", "internal/pgserver/install", "internal/kafkaserver/install", "internal/connectserver/install", "internal/registryserver/install"},
 }
 
 // testOnly are packages for tests: they may import anything, and only tests and each other import them.
@@ -72,7 +72,7 @@ var drivers = map[string][]string{
 	"github.com/Shopify/toxiproxy/v2":            testOnly,
 	"github.com/rs/zerolog":                      testOnly,
 	"github.com/twmb/franz-go/pkg/sr":            {"schema/registry"},
-	"net/http":                                   {"schema/registry", "connect/rest", "internal/worker", "internal/topicsource", "internal/demo", "internal/cli", "internal/pgserver", "internal/kafkaclient"},
+	"net/http":                                   {"schema/registry", "connect/rest", "internal/worker", "internal/topicsource", "internal/demo", "internal/cli", "internal/pgserver", "internal/kafkaclient", "internal/registryserver"},
 }
 
 // levelZeroThirdParty are level-0 packages that are more than words and so need more than the standard library.

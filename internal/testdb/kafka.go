@@ -4,9 +4,6 @@ package testdb
 
 import (
 	"context"
-	"os"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -33,7 +30,7 @@ func Kafka(t testing.TB) *kafkaserver.Server {
 	t.Helper()
 	s, err := kafka()
 	if err != nil {
-		missingKafka(t, err)
+		missing(t, "kafka", err)
 	}
 	return s
 }
@@ -43,7 +40,7 @@ func NewKafka(t testing.TB, o kafkaserver.Options) *kafkaserver.Server {
 	t.Helper()
 	s, err := startKafka(o)
 	if err != nil {
-		missingKafka(t, err)
+		missing(t, "kafka", err)
 	}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
@@ -56,13 +53,4 @@ func NewKafka(t testing.TB, o kafkaserver.Options) *kafkaserver.Server {
 // IgnoreKafka tells goleak of the goroutine that waits for the shared broker, which ends with the process.
 func IgnoreKafka() goleak.Option {
 	return goleak.IgnoreAnyFunction("freshet/internal/javaserver.(*process).run")
-}
-
-// missingKafka skips the test, or fails it where Kafka is required.
-func missingKafka(t testing.TB, err error) {
-	t.Helper()
-	if slices.Contains(strings.Split(os.Getenv(envRequire), ","), "kafka") {
-		t.Fatalf("Kafka is required (%s): %v", envRequire, err)
-	}
-	t.Skipf("no Kafka: %v", err)
 }

@@ -72,7 +72,7 @@ func Postgres(t testing.TB) *Server {
 	t.Helper()
 	s, err := shared()
 	if err != nil {
-		missing(t, err)
+		missing(t, "postgres", err)
 	}
 	own := *s
 	own.Database = own.NewDatabase(t)
@@ -84,7 +84,7 @@ func NewPostgres(t testing.TB, o Options) *Server {
 	t.Helper()
 	s, err := start(o)
 	if err != nil {
-		missing(t, err)
+		missing(t, "postgres", err)
 	}
 	t.Cleanup(func() {
 		if err := s.pg.Close(); err != nil {
@@ -138,13 +138,13 @@ func startLike(o Options, primary *Server) (*Server, error) {
 }
 
 // missing skips the test, or fails it where the server is required.
-func missing(t testing.TB, err error) {
+func missing(t testing.TB, server string, err error) {
 	t.Helper()
 	required := strings.Split(os.Getenv(envRequire), ",")
-	if slices.Contains(required, "postgres") || os.Getenv(envDSN) != "" {
-		t.Fatalf("a PostgreSQL server is required (%s): %v", envRequire, err)
+	if slices.Contains(required, server) || server == "postgres" && os.Getenv(envDSN) != "" {
+		t.Fatalf("%s is required (%s): %v", server, envRequire, err)
 	}
-	t.Skipf("no PostgreSQL server: %v", err)
+	t.Skipf("no %s: %v", server, err)
 }
 
 func parseDSN(dsn string) (*Server, error) {

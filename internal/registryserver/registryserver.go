@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package registryserver runs a real schema registry for tests: Apicurio Registry, which speaks Confluent's API, from Maven
+// Central.
+//
+// Find makes sure that Java and the program are there, New starts a Server on a free port. It keeps what it is told in memory,
+// and dies with this process. The package knows nothing of tests; internal/testdb has what they call.
+package registryserver
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"freshet/internal/javaserver"
+)
+
+// Version is that of Apicurio Registry.
+const Version = "3.0.9"
+
+// Programs are what a registry is started with.
+type Programs = javaserver.Programs
+
+//go:embed pom.xml
+var pom []byte
+
+// Find makes sure that Java and the program are there: found, or fetched.
+func Find(ctx context.Context, log *slog.Logger) (Programs, error) {
+	return javaserver.Jars{Name: "apicurio-registry-" + Version, Project: pom, Goals: [][]string{{
+		"dependency:unpack", "-Dartifact=io.apicurio:apicurio-registry-app:" + Version + ":tar.gz:all", "-DoutputDirectory=target/libs",
+	}}}.Find(ctx, log)
+}
+
+// Server is a registry that runs.
+type Server struct {
+	dir     string
+	port    int
+	process *javaserver.Server
+}
+
+// heap bounds the memory of a registry of tests.
+const heap = "-Xmx256m"
+
+// New starts a server and waits until it answers.
+func New(ctx context.Context, p Programs) (*Server, error) {
+	dir, err := javaserver.Folder("freshet-registry-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir}
+	ports, err := javaserver.FreePorts(1)
+	if err == nil {
+		s.port = ports[0]
+		cmd := exec.CommandContext(context.WithoutCancel(ctx), p.Java, heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", // it lives until it is closed
+			"-Dquarkus.http.host=127.0.0.1", "-Dquarkus.http.port="+strconv.Itoa(s.port),
+			"-jar", filepath.Join(p.Libs, "apicurio-registry-app-"+Version+"-runner.jar"))
+		cmd.Dir = dir
+		s.process, err = javaserver.Start(ctx, cmd, "127.0.0.1:"+strconv.Itoa(s.port), filepath.Join(dir, "server.log"))
+	}
+	if err == nil {
+		err = s.ready(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start the schema registry: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// ready waits until the API answers: the port is open before.
+func (s *Server) ready(ctx context.Context) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		q, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/subjects", nil)
+		if err != nil {
+			return fmt.Errorf("ask the registry: %w", err)
+		}
+		answer, err := http.DefaultClient.Do(q)
+		if err == nil {
+			_ = answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the registry does not answer: %w: %s", ctx.Err(), s.process.Tail())
+		}
+	}
+}
+
+// URL is the root of Confluent's API.
+func (s *Server) URL() string { return "http://127.0.0.1:" + strconv.Itoa(s.port) + "/apis/ccompat/v7" }
+
+// Close ends the server and removes its folder.
+func (s *Server) Close() error {
+	s.process.Kill()
+	if err := os.RemoveAll(s.dir); err != nil {
+		return fmt.Errorf("remove the folder of the registry: %w", err)
+	}
+	return nil
+}
