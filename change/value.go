@@ -38,6 +38,27 @@ type Value struct {
 	bits uint64
 }
 
+// KindOf is the kind of the values of a type.
+func KindOf(t *schema.Type) Kind {
+	switch t.Kind {
+	case schema.Float32, schema.Float64:
+		return Float
+	case schema.Boolean:
+		return Bool
+	case schema.String:
+		return Text
+	case schema.Bytes:
+		return Bytes
+	case schema.Array:
+		return Array
+	case schema.Map:
+		return Map
+	case schema.Struct:
+		return Struct
+	}
+	return Int
+}
+
 // NullValue is NULL. It and the next ones need no memory of a batch.
 func NullValue() Value { return Value{} }
 

@@ -82,7 +82,7 @@ func (c *compiler) compile(t *schema.Type, a *avroType) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.want = wantedKind(t)
+	n.want = change.KindOf(t)
 	if t.Default != nil && !c.o.IgnoreDefaults {
 		var b change.Batch
 		if n.def, err = n.append(nil, &b, b.AppendLiteral(t.Default, t)); err != nil {
@@ -121,26 +121,6 @@ func (c *compiler) union(n *node, t *schema.Type, a *avroType) error {
 		n.members[i] = member{f.Name, below}
 	}
 	return nil
-}
-
-func wantedKind(t *schema.Type) change.Kind {
-	switch t.Kind {
-	case schema.Float32, schema.Float64:
-		return change.Float
-	case schema.Boolean:
-		return change.Bool
-	case schema.String:
-		return change.Text
-	case schema.Bytes:
-		return change.Bytes
-	case schema.Array:
-		return change.Array
-	case schema.Map:
-		return change.Map
-	case schema.Struct:
-		return change.Struct
-	}
-	return change.Int
 }
 
 func appendLong(dst []byte, i int64) []byte { return stdbinary.AppendVarint(dst, i) }

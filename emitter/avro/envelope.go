@@ -26,13 +26,10 @@ type envelope struct {
 // CompileEnvelope makes the encoder of a table's changes, equal to building the envelope and encoding that. A schema that
 // Avro cannot express is refused with the first value: transforms may have made another one of it by then.
 func (f *Format) CompileEnvelope(e *emitter.Envelope) (emitter.EnvelopeEncoder, error) {
-	compiled, err := f.CompileFor(e.Topic, e.Type)
-	if err != nil {
-		return nil, err
-	}
-	out := &envelope{encoder: compiled.(*encoder)}
+	out := &envelope{encoder: f.compile(e.Topic, e.Type)}
 	l := emitter.NewLayout(e)
-	if err = out.encoder.err; err == nil {
+	err := out.encoder.Err
+	if err == nil {
 		err = l.Envelope(e, &envelopeFields{of: e, node: out.encoder.node})
 	}
 	if err != nil {
@@ -55,7 +52,7 @@ func (e *envelope) AppendValue(dst []byte, b *change.Batch, c *change.Change, no
 		dst, err = e.layout.Append(dst, b, c, now)
 	}
 	if err != nil {
-		return dst, e.encoder.failed(err)
+		return dst, e.encoder.Failed(err)
 	}
 	return dst, nil
 }

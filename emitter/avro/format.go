@@ -3,13 +3,9 @@
 package avro
 
 import (
-	"fmt"
-	"sync"
-
 	"freshet/change"
 	"freshet/emitter"
 	"freshet/emitter/confluent"
-	"freshet/emitter/topic"
 	"freshet/schema"
 )
 
@@ -18,13 +14,7 @@ import (
 type Format struct {
 	options  Options
 	writer   *confluent.Writer
-	encoders sync.Map // place → *encoder
-}
-
-// place is what an encoder is kept by.
-type place struct {
-	topic string
-	typ   *schema.Type
+	encoders confluent.Encoders[encoder]
 }
 
 var _ emitter.TopicFormat = (*Format)(nil)
@@ -45,59 +35,47 @@ func (f *Format) Compile(*schema.Type) (emitter.Encoder, error) {
 
 // CompileFor makes the encoder of a schema in a topic. One that Avro cannot express is refused with the first value.
 func (f *Format) CompileFor(name string, t *schema.Type) (emitter.Encoder, error) {
-	at := place{name, t}
-	if e, ok := f.encoders.Load(at); ok {
-		return e.(*encoder), nil
-	}
-	e := &encoder{topic: name}
-	e.avro, e.err = build(t, &f.options)
-	if e.err == nil {
-		e.Registered = f.writer.Registered(name, registered(e.avro))
-		e.node, e.err = (&compiler{&f.options}).compile(t, e.avro)
-	}
-	kept, _ := f.encoders.LoadOrStore(at, e)
-	return kept.(*encoder), nil
+	return f.compile(name, t), nil
+}
+
+func (f *Format) compile(name string, t *schema.Type) *encoder {
+	return f.encoders.Of(name, t, func() *encoder {
+		a, err := build(t, &f.options)
+		e := &encoder{avro: a}
+		var s confluent.Schema
+		if err == nil {
+			s = registered(a)
+			e.node, err = (&compiler{&f.options}).compile(t, a)
+		}
+		e.Encoder = f.writer.NewEncoder(name, s, err, "Failed to serialize Avro data from topic %s : ")
+		return e
+	})
 }
 
 // encoder is the emitter.Encoder of one schema in one topic.
 type encoder struct {
-	*confluent.Registered // nil where there is an err
-	topic                 string
-	avro                  *avroType
-	node                  *node
-	err                   error // of the schema
-}
-
-// Head is the zero byte and the id; nil before the first Append.
-func (e *encoder) Head() *topic.Head {
-	if e.Registered == nil {
-		return nil
-	}
-	return e.Registered.Head()
+	confluent.Encoder
+	avro *avroType
+	node *node
 }
 
 // Append appends the binary form. Null has none where the schema allows it, whatever the schema.
 func (e *encoder) Append(dst []byte, b *change.Batch, v change.Value) ([]byte, bool, error) {
-	if e.err != nil {
-		return dst, false, e.failed(e.err)
+	if e.Err != nil {
+		return dst, false, e.Failed(e.Err)
 	}
 	if v.IsNull() && (e.node.typ == nil || e.node.optional) {
 		return dst, false, nil
 	}
 	if err := e.Ready(); err != nil {
-		return dst, false, e.failed(err)
+		return dst, false, e.Failed(err)
 	}
 	if e.avro.kind == binary && v.Kind() == change.Bytes { // at the top they are written without their length
 		return append(dst, b.Bytes(v)...), true, nil
 	}
 	dst, err := e.node.append(dst, b, v)
 	if err != nil {
-		return dst, false, e.failed(err)
+		return dst, false, e.Failed(err)
 	}
 	return dst, true, nil
-}
-
-// failed words an error as the original.
-func (e *encoder) failed(err error) error {
-	return fmt.Errorf("Failed to serialize Avro data from topic %s : %w", e.topic, err) //nolint:staticcheck // the reference's words
 }

@@ -3,81 +3,39 @@
 package avro
 
 import (
-	"context"
-	"fmt"
-
 	"freshet/change"
 	"freshet/emitter/confluent"
-	"freshet/emitter/topic"
 	"freshet/schema"
 	"freshet/schema/registry"
-	"freshet/sinks"
 )
 
 // Side decodes keys, or values. It belongs to one goroutine.
 type Side struct {
-	options Options
-	client  *registry.Client
-	plans   map[uint32]*plan
-	reader  reader
+	confluent.Side[plan]
+	reader reader
 }
-
-var _ sinks.Side = (*Side)(nil)
 
 // NewSide makes a Side that shares what a Format with the same settings knows of the registry.
 func NewSide(o Options, f *Format) *Side {
-	return &Side{options: o, client: f.writer.Client, plans: map[uint32]*plan{}}
+	s := &Side{Side: confluent.Side[plan]{
+		Client: f.writer.Client, Kind: registry.Avro, Failure: "Failed to deserialize data for topic %s to Avro: ",
+		Plan: func(r *registry.Schema, _ []byte) (*plan, error) {
+			a, err := parseRegistered(r)
+			if err != nil {
+				return nil, err
+			}
+			return toConnect(a, &o, 0)
+		},
+	}}
+	s.Value = s.value
+	return s
 }
 
-// DecodeData decodes a message.
-func (s *Side) DecodeData(b *change.Batch, name string, data topic.Data) (*schema.Type, change.Value, error) {
-	if data.IsNull() {
-		return nil, change.Value{}, nil
-	}
-	t, v, err := s.decode(b, data)
-	if err != nil {
-		return nil, change.Value{}, fmt.Errorf("Failed to deserialize data for topic %s to Avro: %w", name, err) //nolint:staticcheck // the reference's words
-	}
-	return t, v, nil
-}
-
-func (s *Side) decode(b *change.Batch, data topic.Data) (*schema.Type, change.Value, error) {
-	id, _, body, err := confluent.Split(data)
-	if err != nil {
-		return nil, change.Value{}, err
-	}
-	p, err := s.plan(id)
-	if err != nil {
-		return nil, change.Value{}, err
-	}
+func (s *Side) value(b *change.Batch, p *plan, body []byte) (*schema.Type, change.Value, error) {
 	s.reader = reader{b: b, p: body, stack: s.reader.stack[:0]}
 	if p.kind == binary { // at the top they have no length
 		return p.typ, b.BytesOf(body), nil
 	}
 	v, err := s.reader.value(p)
 	return p.typ, v, err
-}
-
-// plan is the plan of an id, from the registry where it is new.
-func (s *Side) plan(id uint32) (*plan, error) {
-	if p := s.plans[id]; p != nil {
-		return p, nil
-	}
-	found, err := s.client.Schema(context.Background(), int(int32(id))) // the client bounds how long it may take
-	if err == nil {
-		found, err = found.Of(registry.Avro)
-	}
-	if err != nil {
-		return nil, err
-	}
-	a, err := parseRegistered(&found)
-	if err != nil {
-		return nil, fmt.Errorf("schema %d: %w", id, err)
-	}
-	p, err := toConnect(a, &s.options, 0)
-	if err != nil {
-		return nil, fmt.Errorf("schema %d: %w", id, err)
-	}
-	s.plans[id] = p
-	return p, nil
 }

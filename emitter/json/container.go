@@ -90,8 +90,13 @@ func (r *reader) entries(elem *plan) (change.Value, error) {
 
 // pairs reads a map with other keys: an array of pairs.
 func (r *reader) pairs(pl *plan, c byte) (change.Value, error) {
+	return r.listed(pl, c, "Maps with non-string fields should be encoded as JSON arrays of tuples, but found ", (*reader).pair)
+}
+
+// listed reads a map from an array, whose items entry reads onto the stack.
+func (r *reader) listed(pl *plan, c byte, wrong string, entry func(*reader, *plan) error) (change.Value, error) {
 	if c != '[' {
-		return change.Value{}, r.wrongKind("Maps with non-string fields should be encoded as JSON arrays of tuples, but found ", c)
+		return change.Value{}, r.wrongKind(wrong, c)
 	}
 	if err := r.enter(); err != nil {
 		return change.Value{}, err
@@ -106,7 +111,7 @@ func (r *reader) pairs(pl *plan, c byte) (change.Value, error) {
 			r.dropRepeated(mark)
 			return r.pop(change.Map, mark), nil
 		}
-		if err = r.pair(pl); err != nil {
+		if err = entry(r, pl); err != nil {
 			return change.Value{}, err
 		}
 	}

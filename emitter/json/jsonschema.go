@@ -79,26 +79,7 @@ func (n *node) appendUnion(dst []byte, b *change.Batch, values []change.Value) (
 
 // mapEntries reads a map from an array of objects.
 func (r *reader) mapEntries(pl *plan, c byte) (change.Value, error) {
-	if c != '[' {
-		return change.Value{}, r.wrongKind("Maps with non-string fields should be encoded as JSON array of objects, but found ", c)
-	}
-	if err := r.enter(); err != nil {
-		return change.Value{}, err
-	}
-	mark := len(r.stack)
-	for first := true; ; first = false {
-		more, err := r.next(']', first)
-		if err != nil {
-			return change.Value{}, err
-		}
-		if !more {
-			r.dropRepeated(mark)
-			return r.pop(change.Map, mark), nil
-		}
-		if err = r.mapEntry(pl); err != nil {
-			return change.Value{}, err
-		}
-	}
+	return r.listed(pl, c, "Maps with non-string fields should be encoded as JSON array of objects, but found ", (*reader).mapEntry)
 }
 
 // mapEntry reads one {"key":…,"value":…} onto the stack.

@@ -8,9 +8,7 @@
 package jsonschema
 
 import (
-	"fmt"
 	"strings"
-	"sync"
 
 	"freshet/change"
 	"freshet/config"
@@ -81,13 +79,7 @@ type Format struct {
 	options  Options
 	writer   *confluent.Writer
 	data     *json.Format
-	encoders sync.Map // place → *encoder
-}
-
-// place is what an encoder is kept by.
-type place struct {
-	topic string
-	typ   *schema.Type
+	encoders confluent.Encoders[encoder]
 }
 
 var (
@@ -115,18 +107,15 @@ func (f *Format) CompileFor(name string, t *schema.Type) (emitter.Encoder, error
 }
 
 func (f *Format) compile(name string, t *schema.Type) *encoder {
-	at := place{name, t}
-	if e, ok := f.encoders.Load(at); ok {
-		return e.(*encoder)
-	}
-	e := &encoder{topic: name, typ: t}
-	var s confluent.Schema
-	if s, e.err = f.registered(t); e.err == nil {
-		e.Registered = f.writer.Registered(name, s)
-		e.payload, e.err = f.data.Field(t)
-	}
-	kept, _ := f.encoders.LoadOrStore(at, e)
-	return kept.(*encoder)
+	return f.encoders.Of(name, t, func() *encoder {
+		e := &encoder{typ: t}
+		s, err := f.registered(t)
+		if err == nil {
+			e.payload, err = f.data.Field(t)
+		}
+		e.Encoder = f.writer.NewEncoder(name, s, err, "Converting Kafka Connect data to byte[] failed due to serialization error of topic %s: ")
+		return e
+	})
 }
 
 // registered is the schema as it is registered.
@@ -159,38 +148,21 @@ func (e *envelope) Head() *topic.Head { return e.encoder.Head() }
 
 // AppendValue appends the payload.
 func (e *envelope) AppendValue(dst []byte, b *change.Batch, c *change.Change, now int64) ([]byte, error) {
-	err := e.encoder.ready()
+	err := e.encoder.Ready()
 	if err == nil {
 		dst, err = e.payload.AppendValue(dst, b, c, now)
 	}
 	if err != nil {
-		return dst, e.encoder.failed(err)
+		return dst, e.encoder.Failed(err)
 	}
 	return dst, nil
 }
 
 // encoder is the emitter.Encoder of one schema in one topic.
 type encoder struct {
-	*confluent.Registered // nil where there is an err
-	topic                 string
-	typ                   *schema.Type
-	payload               emitter.FieldEncoder
-	err                   error // of the schema
-}
-
-// Head is the zero byte and the id; nil before the first Append.
-func (e *encoder) Head() *topic.Head {
-	if e.Registered == nil {
-		return nil
-	}
-	return e.Registered.Head()
-}
-
-func (e *encoder) ready() error {
-	if e.err != nil {
-		return e.err
-	}
-	return e.Ready()
+	confluent.Encoder
+	typ     *schema.Type
+	payload emitter.FieldEncoder
 }
 
 // Append appends the payload. A null that may not be, and has no default, is no message, as one without a schema.
@@ -198,17 +170,12 @@ func (e *encoder) Append(dst []byte, b *change.Batch, v change.Value) ([]byte, b
 	if v.IsNull() && (e.typ == nil || !e.typ.Optional && e.typ.Default == nil) {
 		return dst, false, nil
 	}
-	err := e.ready()
+	err := e.Ready()
 	if err == nil {
 		dst, err = e.payload.AppendField(dst, b, v)
 	}
 	if err != nil {
-		return dst, false, e.failed(err)
+		return dst, false, e.Failed(err)
 	}
 	return dst, true, nil
-}
-
-// failed words an error as the original.
-func (e *encoder) failed(err error) error {
-	return fmt.Errorf("Converting Kafka Connect data to byte[] failed due to serialization error of topic %s: %w", e.topic, err) //nolint:staticcheck // the reference's words
 }

@@ -238,7 +238,7 @@ func (b *builder) field(m *message, f schema.Field, tag int) (field, *node, erro
 		if t.Elem.Kind == schema.Array || t.Elem.Kind == schema.Map {
 			return out, nil, emitter.Refuse("Array cannot be nested")
 		}
-		out.label, n.kind, n.want = "repeated", kindArray, wantedKind(t)
+		out.label, n.kind, n.want = "repeated", kindArray, change.KindOf(t)
 		n.elem = &node{number: tag, typ: t.Elem, presence: true}
 		if err = b.typed(m, &out, t.Elem, n.elem); err == nil {
 			n.tag = n.elem.tag
@@ -332,7 +332,7 @@ const metaFile = "confluent/meta.proto"
 
 // typed fills the type of a field that is no array or map.
 func (b *builder) typed(m *message, out *field, t *schema.Type, n *node) error {
-	n.want = wantedKind(t)
+	n.want = change.KindOf(t)
 	defer func() {
 		if len(out.params) > 0 {
 			b.root.use(metaFile)

@@ -98,7 +98,7 @@ func (n *node) field(place int) *node {
 
 func (n *node) scalar(typ string) {
 	n.kind = scalars[typ]
-	n.want = wantedKind(n.typ)
+	n.want = change.KindOf(n.typ)
 	n.tag = protowire.AppendTag(nil, protowire.Number(n.number), n.kind.wire())
 }
 
@@ -107,26 +107,6 @@ func wrapped(number int, typ string, t *schema.Type) *node {
 	value := &node{number: 1, typ: t}
 	value.scalar(typ)
 	return &node{kind: kindWrapper, number: number, typ: t, want: value.want, elem: value}
-}
-
-func wantedKind(t *schema.Type) change.Kind {
-	switch t.Kind {
-	case schema.Float32, schema.Float64:
-		return change.Float
-	case schema.Boolean:
-		return change.Bool
-	case schema.String:
-		return change.Text
-	case schema.Bytes:
-		return change.Bytes
-	case schema.Array:
-		return change.Array
-	case schema.Map:
-		return change.Map
-	case schema.Struct:
-		return change.Struct
-	}
-	return change.Int
 }
 
 // defaults sets what a null is written as: the schema's default, else nothing.

@@ -9,9 +9,6 @@
 package protobuf
 
 import (
-	"fmt"
-	"sync"
-
 	"freshet/change"
 	"freshet/config"
 	"freshet/emitter"
@@ -77,13 +74,7 @@ func ParseOptions(properties map[string]string, key bool) (Options, error) {
 type Format struct {
 	options  Options
 	writer   *confluent.Writer
-	encoders sync.Map // place → *encoder
-}
-
-// place is what an encoder is kept by.
-type place struct {
-	topic string
-	typ   *schema.Type
+	encoders confluent.Encoders[encoder]
 }
 
 var (
@@ -111,45 +102,27 @@ func (f *Format) CompileFor(name string, t *schema.Type) (emitter.Encoder, error
 }
 
 func (f *Format) compile(name string, t *schema.Type) *encoder {
-	at := place{name, t}
-	if e, ok := f.encoders.Load(at); ok {
-		return e.(*encoder)
-	}
-	e := &encoder{topic: name}
-	var built *root
-	if built, e.err = build(t, &f.options); e.err == nil {
-		e.node = built.node
-		text := built.text()
-		e.Registered = f.writer.Registered(name, confluent.Schema{
-			Kind: registry.Protobuf, Text: text, Record: built.fullName(), Suffix: built.path,
-			Same: func(r registry.Schema) (bool, error) { return sameFields(&r, text, built.path) },
-		})
-	}
-	kept, _ := f.encoders.LoadOrStore(at, e)
-	return kept.(*encoder)
+	return f.encoders.Of(name, t, func() *encoder {
+		e := &encoder{}
+		var s confluent.Schema
+		built, err := build(t, &f.options)
+		if err == nil {
+			e.node = built.node
+			text := built.text()
+			s = confluent.Schema{
+				Kind: registry.Protobuf, Text: text, Record: built.fullName(), Suffix: built.path,
+				Same: func(r registry.Schema) (bool, error) { return sameFields(&r, text, built.path) },
+			}
+		}
+		e.Encoder = f.writer.NewEncoder(name, s, err, "Failed to serialize Protobuf data from topic %s : ")
+		return e
+	})
 }
 
 // encoder is the emitter.Encoder of one schema in one topic.
 type encoder struct {
-	*confluent.Registered // nil where there is an err
-	topic                 string
-	node                  *node
-	err                   error // of the schema
-}
-
-// Head is the zero byte, the id and the path; nil before the first Append.
-func (e *encoder) Head() *topic.Head {
-	if e.Registered == nil {
-		return nil
-	}
-	return e.Registered.Head()
-}
-
-func (e *encoder) ready() error {
-	if e.err != nil {
-		return e.err
-	}
-	return e.Ready()
+	confluent.Encoder
+	node *node
 }
 
 // Append appends the binary form. Null has none, whatever the schema.
@@ -157,26 +130,21 @@ func (e *encoder) Append(dst []byte, b *change.Batch, v change.Value) ([]byte, b
 	if v.IsNull() {
 		return dst, false, nil
 	}
-	err := e.ready()
+	err := e.Ready()
 	if err == nil {
 		dst, err = e.node.content(dst, b, v)
 	}
 	if err != nil {
-		return dst, false, e.failed(err)
+		return dst, false, e.Failed(err)
 	}
 	return dst, true, nil
-}
-
-// failed words an error as the original.
-func (e *encoder) failed(err error) error {
-	return fmt.Errorf("Failed to serialize Protobuf data from topic %s : %w", e.topic, err) //nolint:staticcheck // the reference's words
 }
 
 // CompileEnvelope makes the encoder of a table's changes, equal to building the envelope and encoding that.
 func (f *Format) CompileEnvelope(e *emitter.Envelope) (emitter.EnvelopeEncoder, error) {
 	out := &envelope{encoder: f.compile(e.Topic, e.Type)}
 	l := emitter.NewLayout(e)
-	if out.err = out.encoder.err; out.err == nil {
+	if out.err = out.encoder.Err; out.err == nil {
 		out.err = l.Envelope(e, &envelopeFields{of: e, node: out.encoder.node})
 	}
 	out.layout = l.Layout()
@@ -203,7 +171,7 @@ func (e *envelope) AppendValue(dst []byte, b *change.Batch, c *change.Change, no
 		dst, err = e.layout.Append(dst, b, c, now)
 	}
 	if err != nil {
-		return dst, e.encoder.failed(err)
+		return dst, e.encoder.Failed(err)
 	}
 	return dst, nil
 }
