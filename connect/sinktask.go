@@ -35,8 +35,8 @@ func subscription(name string, v config.Values) (topic.Subscription, error) {
 }
 
 // chainOf makes the transforms of a task.
-func chainOf(v config.Values) (transform.Chain, error) {
-	chain, problems := transform.Parse(v.Raw())
+func (w *Worker) chainOf(v config.Values) (transform.Chain, error) {
+	chain, problems := transform.Parse(v.Raw(), w.transforms...)
 	if errs := config.Errors(problems); len(errs) > 0 {
 		return nil, finalError{errs[0]}
 	}
@@ -96,7 +96,7 @@ func (c *Connector) sinkOpener(task int, log *slog.Logger, counts *errorCounts) 
 
 // sinkTransforms are the transforms of one attempt.
 func (c *Connector) sinkTransforms(v config.Values) ([]sinks.Transform, error) {
-	chain, err := chainOf(v)
+	chain, err := c.worker.chainOf(v)
 	if err != nil || len(chain) == 0 {
 		return nil, err
 	}

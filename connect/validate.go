@@ -63,7 +63,7 @@ func (w *Worker) check(cfg map[string]string) (*checked, error) {
 	slices.SortStableFunc(problems, func(x, y config.Problem) int { return cmp.Compare(position(x), position(y)) })
 	c.problems = append(nulls, problems...)
 
-	_, found := transform.Parse(c.raw)
+	_, found := transform.Parse(c.raw, w.transforms...)
 	c.problems = append(c.problems, transformProblems(c.raw, found)...)
 
 	// A connector's own declaration of a common property takes its place.

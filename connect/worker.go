@@ -20,6 +20,7 @@ import (
 	"freshet/config"
 	"freshet/config/provider"
 	"freshet/emitter/topic"
+	"freshet/emitter/transform"
 )
 
 // CompatibleVersion is the version of Kafka Connect whose behaviour this runtime has. Clients read it.
@@ -54,6 +55,7 @@ type Worker struct {
 	keeper   Keeper
 
 	openSignals OpenSignals
+	transforms  []transform.Own
 	letters     sync.Mutex // held while dead letters are settled
 
 	mu        sync.Mutex // guards snapshots
@@ -75,6 +77,8 @@ type WorkerOptions struct {
 	Keeper Keeper
 	// OpenSignals opens signal topics that are not in Topics; nil refuses them.
 	OpenSignals OpenSignals
+	// Transforms are those beside the list of package transform.
+	Transforms []transform.Own
 }
 
 // NewWorker makes a Worker.
@@ -89,7 +93,7 @@ func NewWorker(o WorkerOptions) *Worker {
 	}
 	return &Worker{
 		plugins: o.Plugins, topics: o.Topics, spools: o.Spools, config: o.Config, log: o.Log, runID: uuid(id), progress: o.Progress,
-		keeper: o.Keeper, openSignals: o.OpenSignals, snapshots: map[string]*Snapshots{},
+		keeper: o.Keeper, openSignals: o.OpenSignals, transforms: o.Transforms, snapshots: map[string]*Snapshots{},
 	}
 }
 

@@ -3,6 +3,7 @@
 package emitter
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -268,10 +269,11 @@ func failedAt(stage change.Stage, err error) error {
 	return &change.StageError{Stage: stage, Err: err}
 }
 
-// tolerated gives the error of a record to the connector's error policy: nil leaves the record out. Nothing of it is in r.out
-// then.
+// tolerated gives the error of a record, of which nothing is in r.out, to the connector's error policy: nil leaves the record
+// out. The error of a converter that may pass by itself is no record's.
 func (r *recorder) tolerated(c *change.Change, err error) error {
-	if err == nil || r.o.Tolerate == nil || passing(err) {
+	var at *change.StageError
+	if err == nil || r.o.Tolerate == nil || passing(err) && !(errors.As(err, &at) && at.Stage == change.StageTransform) {
 		return err
 	}
 	subject := "the connector itself"

@@ -54,9 +54,23 @@ func (s *step) Apply(r *Record) (bool, error) {
 	keep, err := s.Transform.Apply(r)
 	if e, ok := err.(*Error); ok { //nolint:errorlint // transforms do not wrap them
 		e.class = s.class
+	} else if err != nil {
+		err = &stepError{s.class, err}
 	}
 	return keep, err
 }
+
+// stepError is another error of a transform.
+type stepError struct {
+	class string
+	error
+}
+
+// Class is the transform's.
+func (e *stepError) Class() string { return e.class }
+
+// Unwrap is the error.
+func (e *stepError) Unwrap() error { return e.error }
 
 // found is the class of a value as messages have it.
 func found(t *schema.Type, v change.Value) string {

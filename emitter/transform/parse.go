@@ -21,6 +21,12 @@ var kinds = slices.Concat(
 	[]kind{filterKind, regexRouterKind, unwrapKind},
 )
 
+// Own is a transform that a program brings along, beside those of the list: its class, and what makes it of its settings.
+type Own struct {
+	Class string
+	Make  func(settings map[string]string) (Transform, error)
+}
+
 // Version is the version of Kafka whose transforms these are.
 const Version = "4.1.1"
 
@@ -53,12 +59,12 @@ const (
 //
 // As in Kafka Connect a transform may name a predicate that there is not: that is a warning, and the chain has an error for
 // who runs it (Ready).
-func Parse(cfg map[string]string) (Chain, []config.Problem) {
+func Parse(cfg map[string]string, own ...Own) (Chain, []config.Problem) {
 	predicates, problems := parsePredicates(cfg)
 	var chain Chain
 	for _, alias := range config.SplitList(cfg["transforms"]) {
 		prefix := "transforms." + alias + "."
-		t, p := parseOne(cfg, prefix)
+		t, p := parseOne(cfg, prefix, own)
 		problems = append(problems, p...)
 		t, p = predicates.guard(cfg, prefix, t)
 		if problems = append(problems, p...); t != nil {
@@ -83,10 +89,20 @@ func settings(cfg map[string]string, prefix string, without ...string) map[strin
 	return raw
 }
 
-func parseOne(cfg map[string]string, prefix string) (Transform, []config.Problem) {
+func parseOne(cfg map[string]string, prefix string, own []Own) (Transform, []config.Problem) {
 	class := strings.TrimSpace(cfg[prefix+typeKey])
 	if class == "" {
 		return nil, []config.Problem{missingType(prefix)}
+	}
+	for _, o := range own {
+		if o.Class != class {
+			continue
+		}
+		t, err := o.Make(settings(cfg, prefix, typeKey, predicateKey, negateKey, versionKey))
+		if err != nil {
+			return nil, []config.Problem{{Property: prefix + typeKey, Message: err.Error()}}
+		}
+		return &step{t, class}, nil
 	}
 	known := make([]string, len(kinds))
 	for i := range kinds {

@@ -21,6 +21,7 @@ import (
 	"freshet/connect/standalone"
 	"freshet/emitter/topic"
 	"freshet/emitter/topic/local"
+	"freshet/emitter/transform"
 	"freshet/internal/store"
 )
 
@@ -59,7 +60,7 @@ func newWorker(t *testing.T) *worker {
 }
 
 // newWorkerOf starts a worker with some plug-ins and properties of its own.
-func newWorkerOf(t *testing.T, plugins *connect.Plugins, properties map[string]string) *worker {
+func newWorkerOf(t *testing.T, plugins *connect.Plugins, properties map[string]string, transforms ...transform.Own) *worker {
 	t.Helper()
 	ctx := t.Context()
 	said := &logText{}
@@ -69,7 +70,7 @@ func newWorkerOf(t *testing.T, plugins *connect.Plugins, properties map[string]s
 	log, err := local.Open(db, local.Options{})
 	require.NoError(t, err)
 	w := connect.NewWorker(connect.WorkerOptions{
-		Plugins: plugins, Topics: log, Config: connect.WorkerConfig{Properties: properties}, Log: logger,
+		Plugins: plugins, Topics: log, Config: connect.WorkerConfig{Properties: properties}, Log: logger, Transforms: transforms,
 	})
 	h := standalone.New(standalone.Options{Worker: w, Store: db, WorkerID: "127.0.0.1:8083", Log: logger})
 	require.NoError(t, h.Start(ctx, nil))
