@@ -335,6 +335,32 @@ Caused by: org.apache.kafka.connect.errors.DataException: JsonConverter with sch
 `, trace)
 }
 
+func TestSinkTellsConnectsWordsForATransform(t *testing.T) {
+	_, log := connecttest.NewLog(t)
+	produce(t, log, "in", wrapped("a"))
+	w := connecttest.NewWorker(t, log, nil, nil, nil)
+	_, s := newTask(t, w, with(sinkConfig, "transforms", "m", "transforms.m.type", "org.apache.kafka.connect.transforms.MaskField$Value", "transforms.m.fields", "f"))
+	waitFor(t, "FAILED", inState(s, connect.Failed))
+	_, trace := s.State()
+	require.Equal(t, `org.apache.kafka.connect.errors.ConnectException: Tolerance exceeded in error handler
+Caused by: org.apache.kafka.connect.errors.DataException: Only Struct objects supported for [mask fields], found: java.lang.String
+	at record in-0@0 (key null)
+`, trace)
+}
+
+// As recorded of Kafka Connect: the configuration is taken, and the task fails.
+func TestTaskFailsForAPredicateThatIsNotThere(t *testing.T) {
+	_, log := connecttest.NewLog(t)
+	w := connecttest.NewWorker(t, log, nil, nil, nil)
+	_, s := newTask(t, w, with(sinkConfig, "transforms", "a", "transforms.a.type", "org.apache.kafka.connect.transforms.Filter", "transforms.a.predicate", "nope"))
+	waitFor(t, "FAILED", inState(s, connect.Failed))
+	_, trace := s.State()
+	require.Equal(t, `org.apache.kafka.connect.errors.ConnectException: org.apache.kafka.connect.errors.ConnectException: org.apache.kafka.common.config.ConfigException: Unknown configuration 'predicates.nope.plugin.version'
+Caused by: org.apache.kafka.connect.errors.ConnectException: org.apache.kafka.common.config.ConfigException: Unknown configuration 'predicates.nope.plugin.version'
+Caused by: org.apache.kafka.common.config.ConfigException: Unknown configuration 'predicates.nope.plugin.version'
+`, trace)
+}
+
 func TestSinkOffsets(t *testing.T) {
 	_, log := connecttest.NewLog(t)
 	produce(t, log, "in", wrapped("a"), wrapped("b"), wrapped("c"))

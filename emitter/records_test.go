@@ -5,6 +5,7 @@ package emitter_test
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -232,6 +233,47 @@ func TestTransformedRecordsAreTheSameBytes(t *testing.T) {
 			require.Equal(t, string(plain[i].Key.Bytes()), string(got[i].Key.Bytes()))
 			require.Equal(t, string(plain[i].Value.Bytes()), string(got[i].Value.Bytes()), "record %d, rebuilt %v", i, touch)
 			require.Equal(t, plain[i].Headers, got[i].Headers)
+		}
+	}
+}
+
+// Headers and topics that transforms change leave the value as it is: written by the plan of its table, or, where a later
+// transform asks for it, from the value that was made of it.
+func TestLazyTransformsWriteTheSameBytes(t *testing.T) {
+	ada, bob := &person{1, "Ada"}, &person{2, "Bob"}
+	items := []item{{op: 'r', after: ada, snapshot: change.SnapshotFirst}, {op: 'u', before: ada, after: bob}, {op: 'd', before: bob}, {op: 't'}}
+	parse := func(more ...string) transform.Chain {
+		cfg := map[string]string{
+			"transforms": "h,d,g,r", "transforms.h.type": "InsertHeader", "transforms.h.header": "n", "transforms.h.value.literal": "5",
+			"transforms.d.type": "DropHeaders", "transforms.d.headers": "__debezium.context.taskId",
+			"transforms.g.type": "Filter", "transforms.g.predicate": "p", "predicates": "p", "predicates.p.type": "RecordIsTombstone",
+			"transforms.r.type": "RegexRouter", "transforms.r.regex": "(.*)", "transforms.r.replacement": "new.$1",
+		}
+		for i := 0; i < len(more); i += 2 {
+			cfg[more[i]] = more[i+1]
+		}
+		chain, problems := transform.Parse(cfg)
+		require.Empty(t, config.Errors(problems))
+		return chain
+	}
+	run := func(chain transform.Chain) []topic.Record {
+		return emit(t, persons(true), func(o *emitter.Options) { o.Chain, o.ContextHeaders = chain, true }, items...)
+	}
+	want := run(parse())
+	require.Len(t, want, 5, "tombstones are filtered")
+	for _, r := range want {
+		require.True(t, strings.HasPrefix(r.Topic, "new."))
+		require.Equal(t, topic.Header{Key: "n", Value: []byte("5")}, r.Headers[len(r.Headers)-1])
+	}
+	plain := emit(t, persons(true), nil, items...)
+	plain = slices.DeleteFunc(plain, func(r topic.Record) bool { return r.Value.IsNull() })
+	for _, chain := range []transform.Chain{parse(), append(parse(), looker{false}), append(parse(), looker{true})} {
+		got := run(chain)
+		require.Len(t, got, len(want))
+		for i := range want {
+			require.Equal(t, string(plain[i].Value.Bytes()), string(got[i].Value.Bytes()))
+			require.Equal(t, string(want[i].Key.Bytes()), string(got[i].Key.Bytes()))
+			require.Equal(t, want[i].Headers, got[i].Headers)
 		}
 	}
 }

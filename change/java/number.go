@@ -4,10 +4,12 @@ package java
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"math/big"
 	"math/bits"
 	"strconv"
+	"strings"
 )
 
 // smallest normal numbers; below them Java wants two digits where one would do (4.9E-324).
@@ -55,6 +57,31 @@ func AppendFloat(dst []byte, f float64, size int) []byte {
 		exp = exp[1:]
 	}
 	return append(dst, exp...)
+}
+
+// ParseFloat reads a number as Double.parseDouble does (Float.parseFloat for size 32), in decimal: blanks around it, a letter
+// for its type behind it, NaN and Infinity are taken. What is too large is infinite.
+func ParseFloat(s string, size int) (float64, bool) {
+	s = strings.Trim(s, "\x00\x01\x02\x03\x04\x05\x06\x07\b\t\n\v\f\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f ")
+	unsigned := strings.TrimPrefix(strings.TrimPrefix(s, "+"), "-")
+	if len(s)-len(unsigned) > 1 {
+		return 0, false
+	}
+	switch unsigned {
+	case "NaN":
+		return math.NaN(), true
+	case "Infinity":
+		if s[0] == '-' {
+			return math.Inf(-1), true
+		}
+		return math.Inf(1), true
+	}
+	number := strings.TrimRight(s, "fFdD")
+	if len(s)-len(number) > 1 || !IsNumber("0"+strings.TrimLeft(number, "+-")) || !strings.ContainsAny(number, "0123456789") {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(number, size)
+	return f, err == nil || errors.Is(err, strconv.ErrRange)
 }
 
 // decimalLimbs is how many 64-bit words of an unscaled value are turned into digits on the stack: 308 digits. Longer

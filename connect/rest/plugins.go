@@ -119,7 +119,9 @@ func listed(def *config.Def) []entry {
 
 func (a *api) pluginConfig(r *request) (reply, error) {
 	for _, p := range a.o.Herder.Plugins() {
-		if !p.Matches(r.args[0]) {
+		// Short names are names of connectors and converters, as in Kafka Connect.
+		short := p.Kind != "transformation" && p.Kind != "predicate"
+		if p.Class != r.args[0] && !(short && p.Matches(r.args[0])) {
 			continue
 		}
 		if err := wantVersion(&p, r.URL.Query()); err != nil {

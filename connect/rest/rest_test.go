@@ -185,7 +185,7 @@ func TestPlugins(t *testing.T) {
 		names = append(names, k["name"].(string))
 	}
 	require.Subset(t, names, []string{"name", "tasks.max", "exactly.once.support", "file", "topic"})
-	_, _, text = s.do(t, "GET", "/connector-plugins/RegexRouter/config", "")
+	_, _, text = s.do(t, "GET", "/connector-plugins/org.apache.kafka.connect.transforms.RegexRouter/config", "")
 	require.Contains(t, text, `"name":"replacement"`)
 	status, _, text := s.do(t, "GET", "/connector-plugins/nope/config", "")
 	require.Equal(t, 404, status)

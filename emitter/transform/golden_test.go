@@ -176,4 +176,7 @@ func (c *goldenCase) check(t *testing.T) {
 }
 
 // goldenFiles are the recordings of connect/smt.
-var goldenFiles = []string{"Filter", "RegexRouter", "predicates"}
+var goldenFiles = []string{
+	"Cast", "DropHeaders", "ExtractField", "Filter", "Flatten", "HeaderFrom", "HoistField", "InsertField", "InsertHeader", "MaskField",
+	"RegexRouter", "ReplaceField", "SetSchemaMetadata", "TimestampConverter", "TimestampRouter", "ValueToKey", "predicates",
+}

@@ -18,7 +18,12 @@ type kind struct {
 
 // kinds is the list of transforms.
 var kinds = slices.Concat(
-	[]kind{filterKind, regexRouterKind, unwrapKind},
+	// Kafka's
+	castKinds, extractFieldKinds, flattenKinds, headerFromKinds, hoistFieldKinds, insertFieldKinds, maskFieldKinds,
+	replaceFieldKinds, setSchemaMetadataKinds, timestampConverterKinds,
+	[]kind{dropHeadersKind, filterKind, insertHeaderKind, regexRouterKind, timestampRouterKind, valueToKeyKind},
+	// Debezium's
+	[]kind{unwrapKind},
 )
 
 // Own is a transform that a program brings along, beside those of the list: its class, and what makes it of its settings.

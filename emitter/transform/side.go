@@ -82,7 +82,7 @@ func (c *cache[V]) put(t *schema.Type, v V) {
 // basics is a struct type with name, version, doc and parameters of t, without its fields, optional flag and default: what
 // Kafka's transforms begin a changed schema with.
 func basics(t *schema.Type) *schema.Type {
-	return &schema.Type{Kind: schema.Struct, Name: t.Name, Version: t.Version, Doc: t.Doc, Params: t.Params}
+	return &schema.Type{Kind: schema.Struct, Name: t.Name, Version: t.Version, Doc: t.Doc, Params: t.Params, Fields: []schema.Field{}}
 }
 
 // addField appends a field, unless there is one of its name.

@@ -12,7 +12,7 @@ import (
 // and there are no cycles. A new package needs a place here; the comment says what a row is about.
 var levels = [][]string{
 	// Words; nothing of ours.
-	{"schema", "config", "emitter/topic", "internal/failpoint", "internal/loglevel", "internal/pgserver", "internal/javaserver"},
+	{"schema", "config", "emitter/topic", "emitter/transform/dateformat", "internal/failpoint", "internal/loglevel", "internal/pgserver", "internal/javaserver"},
 	// What happened to rows; what is made of words alone.
 	{"change", "internal/kafkaserver", "internal/connectserver", "internal/registryserver", "config/provider", "internal/topicio", "internal/verify", "internal/history"},
 	// Contracts.

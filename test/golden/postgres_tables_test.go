@@ -11,25 +11,19 @@ import (
 )
 
 const (
-	needsTransform = "of the transforms only RegexRouter and ExtractNewRecordState are served yet"
+	needsTransform = "of the transforms of Debezium only ExtractNewRecordState is served yet"
 )
 
 // postgresSkipped are the recorded cases that need what is not served yet, and what that is.
 var postgresSkipped = map[string]string{
 	"smt-decode-message": needsTransform,
 
-	"error-smt-mask-on-tombstone":  needsTransform,
 	"error-smt-timezone-two-rules": needsTransform,
 	"smt-by-logical-table-router":  needsTransform,
 	"smt-changed-fields":           needsTransform,
 	"smt-changed-headers":          needsTransform,
 	"smt-extract-schema":           needsTransform,
 	"smt-header-to-value":          needsTransform,
-	"smt-kafka-fields":             needsTransform,
-	"smt-kafka-flatten":            needsTransform,
-	"smt-kafka-headers-predicates": needsTransform,
-	"smt-kafka-key":                needsTransform,
-	"smt-kafka-timestamp-router":   needsTransform,
 	"smt-outbox":                   needsTransform,
 	"smt-outbox-expand":            needsTransform,
 	"smt-partition-routing":        needsTransform,
