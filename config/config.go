@@ -51,7 +51,7 @@ type Key struct {
 	Required   bool // reported by Debezium as "A value is required"; an empty text of KafkaStyle is left to Check, where there is one
 	Importance Importance
 	Group      string
-	Order      int    // place in its group, 0 behind the property before it
+	Order      int    // place in its group, 0 behind the property before it, FirstInGroup before all others
 	Display    string // name in forms, "" is Name
 	Width      Width  // of the field in forms
 	Doc        string
@@ -94,6 +94,9 @@ type Key struct {
 	// is. Values of type Password are never shown.
 	Show func(value string) string
 }
+
+// FirstInGroup is the Order of a property whose place in its group is 0.
+const FirstInGroup = -1
 
 // Width is the width of a property's field in forms.
 type Width string

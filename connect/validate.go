@@ -48,6 +48,7 @@ func (w *Worker) check(cfg map[string]string) (*checked, error) {
 	common := w.commonDef(&plugin.Plugin)
 	c := &checked{plugin: plugin, common: common, given: maps.Clone(asGiven), raw: cfg}
 	nulls := c.dropNulls(&common)
+	c.common.Keys = slices.Concat(common.Keys, transform.Keys(c.raw)) // which are shown, and judged by transform.Parse
 
 	given, problems := common.Parse(c.raw)
 	problems = append(problems, crossCheck(plugin.Kind, given)...)

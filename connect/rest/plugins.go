@@ -104,7 +104,7 @@ func listed(def *config.Def) []entry {
 		}
 		order := -1
 		if k.Group != "" {
-			order = cmp.Or(k.Order, last[k.Group]+1)
+			order = max(0, cmp.Or(k.Order, last[k.Group]+1))
 			last[k.Group] = order
 		}
 		out = append(out, entry{Key: k, order: order, style: def.Style})

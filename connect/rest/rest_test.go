@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -109,6 +110,47 @@ func TestCanary(t *testing.T) {
 	for _, a := range answers {
 		require.NotContains(t, a, "canary-4711")
 	}
+}
+
+// As Connect does, answers list what transforms and predicates can be told, each in a group of its own.
+func TestValidateListsTransforms(t *testing.T) {
+	s := newServer(t, nil)
+	status, _, text := s.do(t, "PUT", "/connector-plugins/FileStreamSource/config/validate", `{"connector.class":"FileStreamSource","name":"x","file":"f","topic":"t",
+		"transforms":"a","transforms.a.type":"org.apache.kafka.connect.transforms.Cast$Value","transforms.a.predicate":"p",
+		"predicates":"p","predicates.p.type":"org.apache.kafka.connect.transforms.predicates.HasHeaderKey","predicates.p.name":"h"}`)
+	require.Equal(t, 200, status, text)
+	var out struct {
+		ErrorCount int `json:"error_count"`
+		Groups     []string
+		Configs    []struct {
+			Definition map[string]any
+			Value      map[string]any
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(text), &out))
+	require.Equal(t, 1, out.ErrorCount)
+	require.Contains(t, out.Groups, "Transforms: a")
+	require.Contains(t, out.Groups, "Predicates: p")
+	var names []string
+	for _, c := range out.Configs {
+		name := c.Value["name"].(string)
+		if !strings.HasPrefix(name, "transforms.") && !strings.HasPrefix(name, "predicates.") {
+			continue
+		}
+		require.NotNil(t, c.Definition, name)
+		names = append(names, fmt.Sprint(name, " ", c.Definition["order"], " ", c.Value["value"], " ", c.Value["errors"]))
+	}
+	require.Equal(t, []string{
+		"transforms.a.type 0 org.apache.kafka.connect.transforms.Cast$Value []",
+		"transforms.a.plugin.version 1 4.1.1 []",
+		`transforms.a.spec 2 <nil> [Missing required configuration "transforms.a.spec" which has no default value.]`,
+		"transforms.a.negate 3 false []",
+		"transforms.a.predicate 4 p []",
+		"transforms.a.replace.null.with.default 5 true []",
+		"predicates.p.type 0 org.apache.kafka.connect.transforms.predicates.HasHeaderKey []",
+		"predicates.p.plugin.version 1 4.1.1 []",
+		"predicates.p.name 2 h []",
+	}, names)
 }
 
 func TestValidate(t *testing.T) {
