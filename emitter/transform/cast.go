@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -190,13 +191,17 @@ func (t *cast) shape(typ *schema.Type) (*castShape, error) {
 	if t.whole != 0 {
 		out := *typ
 		out.Kind, out.Fields, out.Elem, out.Key = t.whole, nil, nil, nil
-		out.Default, err = castDefault(typ, t.whole)
+		out.Default, err = castLiteral(typ, typ.Default, t.whole)
 		s.out = &out
 		return s, err
 	}
 	out := basics(typ)
-	out.Optional, out.Default = typ.Optional, typ.Default
+	out.Optional = typ.Optional
 	s.out, s.to = out, make([]schema.Kind, len(typ.Fields))
+	defaults, _ := typ.Default.([]any)
+	if defaults = slices.Clone(defaults); defaults != nil {
+		out.Default = defaults
+	}
 	for i, f := range typ.Fields {
 		for _, c := range t.fields {
 			if c.name == f.Name {
@@ -205,8 +210,13 @@ func (t *cast) shape(typ *schema.Type) (*castShape, error) {
 		}
 		if s.to[i] != schema.Invalid {
 			field := &schema.Type{Kind: s.to[i], Optional: f.Type.Optional}
-			if field.Default, err = castDefault(f.Type, s.to[i]); err != nil {
+			if field.Default, err = castLiteral(f.Type, f.Type.Default, s.to[i]); err != nil {
 				return nil, err
+			}
+			if defaults != nil {
+				if defaults[i], err = castLiteral(f.Type, defaults[i], s.to[i]); err != nil {
+					return nil, err
+				}
 			}
 			f.Type = field
 		}
@@ -215,13 +225,13 @@ func (t *cast) shape(typ *schema.Type) (*castShape, error) {
 	return s, nil
 }
 
-// castDefault casts the default of a type.
-func castDefault(t *schema.Type, to schema.Kind) (any, error) {
-	if t.Default == nil {
+// castLiteral casts a default of a type, nil for none.
+func castLiteral(t *schema.Type, lit any, to schema.Kind) (any, error) {
+	if lit == nil {
 		return nil, nil
 	}
 	var b change.Batch
-	v, err := castValue(&b, t, b.AppendLiteral(t.Default, t), to)
+	v, err := castValue(&b, t, b.AppendLiteral(lit, t), to)
 	return b.Literal(v), err
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"freshet/change"
+	"freshet/config"
 	"freshet/schema"
 )
 
@@ -112,4 +113,67 @@ func TestCacheForgetsRatherThanGrow(t *testing.T) {
 		require.Equal(t, i, got)
 		require.LessOrEqual(t, len(c.known), cacheSize)
 	}
+}
+
+// The default of a struct has its fields cast, too; Kafka's transform fails on such a schema.
+func TestCastOfAStructWithADefault(t *testing.T) {
+	typ := &schema.Type{Kind: schema.Struct, Optional: true, Default: []any{int64(7), "x"}, Fields: []schema.Field{
+		{Name: "id", Type: &schema.Type{Kind: schema.Int64}},
+		{Name: "name", Type: &schema.Type{Kind: schema.String}},
+	}}
+	s, err := (&cast{fields: []castField{{"id", schema.String}}}).shape(typ)
+	require.NoError(t, err)
+	require.Equal(t, []any{"7", "x"}, s.out.Default)
+	require.Equal(t, []any{int64(7), "x"}, typ.Default)
+	require.True(t, s.out.Optional)
+}
+
+func TestFlattenTakesDefaultsFromAround(t *testing.T) {
+	inner := &schema.Type{Kind: schema.Struct, Optional: true, Default: []any{int64(5)}, Fields: []schema.Field{{Name: "x", Type: &schema.Type{Kind: schema.Int32}}}}
+	typ := &schema.Type{Kind: schema.Struct, Fields: []schema.Field{{Name: "in", Type: inner}, {Name: "tags", Type: &schema.Type{Kind: schema.Array, Elem: &schema.Type{Kind: schema.String}}}}}
+	f := &flatten{delimiter: "_"}
+	var b change.Batch
+	row := b.NewRow(2)
+	r := &Record{Data: &b, ValueType: typ, Value: b.Run(change.Struct, row)}
+	_, err := f.Apply(r)
+	require.NoError(t, err)
+	require.Equal(t, []schema.Field{
+		{Name: "in_x", Type: &schema.Type{Kind: schema.Int32, Optional: true, Default: int64(5)}},
+		{Name: "tags", Type: typ.Fields[1].Type},
+	}, r.ValueType.Fields)
+	require.True(t, b.At(b.RowOf(r.Value), 0).IsNull(), "the struct around it is null")
+	clash := &schema.Type{Kind: schema.Struct, Fields: []schema.Field{{Name: "a_x", Type: inner.Fields[0].Type}, {Name: "a", Type: inner}}}
+	r = &Record{Data: &b, ValueType: clash, Value: b.Run(change.Struct, b.NewRow(2))}
+	_, err = f.Apply(r)
+	require.EqualError(t, err, "Cannot create field because of field name duplication a_x")
+}
+
+func TestHoistOfANullThatIsRequired(t *testing.T) {
+	r := &Record{Data: &change.Batch{}, ValueType: &schema.Type{Kind: schema.Int32}}
+	_, err := (&hoistField{field: "magic"}).Apply(r)
+	require.EqualError(t, err, `Invalid value: null used for required field: "magic", schema type: INT32`)
+}
+
+func TestTimestampConverterConvertsDefaults(t *testing.T) {
+	typ := &schema.Type{Kind: schema.Struct, Default: []any{int64(86_400_000)}, Fields: []schema.Field{
+		{Name: "at", Type: &schema.Type{Kind: schema.Int64, Optional: true, Default: int64(1)}},
+	}}
+	made, err := newTimestampConverter(valueSide, parsed(t, &timestampConverterKinds[1].plugin.Def, "field", "at", "target.type", "Date"))
+	require.NoError(t, err)
+	s, err := made.(*timestampConverter).shape(typ)
+	require.NoError(t, err)
+	require.Equal(t, []any{int64(1)}, s.out.Default)
+	require.Equal(t, &schema.Type{Kind: schema.Int32, Name: schema.ConnectDate, Version: 1, Optional: true}, s.out.Fields[0].Type)
+}
+
+// parsed are settings, given as name, value, ...
+func parsed(t testing.TB, def *config.Def, settings ...string) config.Values {
+	t.Helper()
+	raw := map[string]string{}
+	for i := 0; i < len(settings); i += 2 {
+		raw[settings[i]] = settings[i+1]
+	}
+	v, problems := def.Parse(raw)
+	require.Empty(t, problems)
+	return v
 }
