@@ -139,7 +139,7 @@ func fieldPath(path string) ([]string, error) {
 		name, after, ok := backticked(rest[1:])
 		if !ok {
 			at := len(path) - len(rest)
-			return nil, fmt.Errorf("Incomplete backtick pair in path: [%s], consider adding a backslash before backtick at position %d to escape it", path, at) //nolint:staticcheck,revive // Kafka's words
+			return nil, fmt.Errorf("Incomplete backtick pair in path: [%s], consider adding a backslash before backtick at position %d to escape it", path, at) //nolint:staticcheck // Kafka's words
 		}
 		steps = append(steps, name)
 		if after == "" {

@@ -40,9 +40,9 @@ var insertFieldKinds = bothSides(config.Plugin{
 	}
 	switch {
 	case len(t.fields) == 0:
-		return nil, errors.New("No field insertion configured") //nolint:staticcheck,revive // Kafka's words
+		return nil, errors.New("No field insertion configured") //nolint:staticcheck // Kafka's words
 	case v.Has("static.field") && !v.Has("static.value"):
-		return nil, fmt.Errorf("Invalid value null for configuration static.value: No value specified for static field: %s", v.Get("static.field")) //nolint:staticcheck,revive // Kafka's words
+		return nil, fmt.Errorf("Invalid value null for configuration static.value: No value specified for static field: %s", v.Get("static.field")) //nolint:staticcheck // Kafka's words
 	}
 	return t, nil
 })
@@ -59,8 +59,11 @@ const (
 var (
 	insertions    = [...]string{"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field"}
 	insertedTypes = [...]*schema.Type{
-		{Kind: schema.String}, {Kind: schema.Int32}, {Kind: schema.Int64},
-		{Kind: schema.Int64, Name: schema.ConnectTimestamp, Version: 1}, {Kind: schema.String},
+		insertTopic:     {Kind: schema.String},
+		insertPartition: {Kind: schema.Int32},
+		insertOffset:    {Kind: schema.Int64},
+		insertTime:      {Kind: schema.Int64, Name: schema.ConnectTimestamp, Version: 1},
+		insertStatic:    {Kind: schema.String},
 	}
 )
 

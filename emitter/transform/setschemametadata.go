@@ -26,7 +26,7 @@ var setSchemaMetadataKinds = bothSides(config.Plugin{
 		t.version = int(v.Int("schema.version"))
 	}
 	if !t.named && !t.versioned {
-		return nil, errors.New("Neither schema name nor version configured") //nolint:staticcheck,revive // Kafka's words
+		return nil, errors.New("Neither schema name nor version configured") //nolint:staticcheck // Kafka's words
 	}
 	return t, nil
 })

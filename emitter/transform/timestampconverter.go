@@ -45,13 +45,13 @@ func newTimestampConverter(s side, v config.Values) (Transform, error) {
 	pattern := v.Get("format")
 	if strings.TrimSpace(pattern) == "" {
 		if t.target == "string" {
-			return nil, errors.New("TimestampConverter requires format option to be specified when using string timestamps") //nolint:staticcheck // Kafka's words
+			return nil, errors.New("TimestampConverter requires format option to be specified when using string timestamps")
 		}
 		return t, nil
 	}
 	var err error
 	if t.format, err = dateformat.Compile(pattern); err != nil {
-		return nil, fmt.Errorf("Invalid value java.lang.IllegalArgumentException: %w for configuration "+ //nolint:staticcheck,revive // Kafka's words
+		return nil, fmt.Errorf("Invalid value java.lang.IllegalArgumentException: %w for configuration "+ //nolint:staticcheck // Kafka's words
 			"TimestampConverter requires a SimpleDateFormat-compatible pattern for string timestamps: %s", err, pattern)
 	}
 	return t, nil

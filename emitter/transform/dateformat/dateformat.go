@@ -9,6 +9,7 @@
 package dateformat
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func compile(pattern string, now time.Time) (*Format, error) {
 		case quoted || c|0x20 < 'a' || c|0x20 > 'z':
 			literal.WriteByte(c)
 		case strings.IndexByte(letters, c) < 0:
-			return nil, fmt.Errorf("Illegal pattern character '%c'", c) //nolint:staticcheck,revive // Java's words
+			return nil, fmt.Errorf("Illegal pattern character '%c'", c) //nolint:staticcheck // Java's words
 		default:
 			flush()
 			n := 1
@@ -74,7 +75,7 @@ func compile(pattern string, now time.Time) (*Format, error) {
 		}
 	}
 	if quoted {
-		return nil, fmt.Errorf("Unterminated quote") //nolint:staticcheck,revive // Java's words
+		return nil, errors.New("Unterminated quote") //nolint:staticcheck // Java's words
 	}
 	flush()
 	return f, nil

@@ -180,9 +180,26 @@ var zones = []struct {
 	name  string
 	hours int64
 }{
-	{"Coordinated Universal Time", 0}, {"Greenwich Mean Time", 0}, {"UTC", 0}, {"UT", 0},
-	{"EST", -5}, {"EDT", -4}, {"CST", -6}, {"CDT", -5}, {"MST", -7}, {"MDT", -6}, {"PST", -8}, {"PDT", -7},
-	{"WEST", 1}, {"WET", 0}, {"CEST", 2}, {"CET", 1}, {"EEST", 3}, {"EET", 2}, {"MSK", 3}, {"JST", 9},
+	{"Coordinated Universal Time", 0},
+	{"Greenwich Mean Time", 0},
+	{"UTC", 0},
+	{"UT", 0},
+	{"EST", -5},
+	{"EDT", -4},
+	{"CST", -6},
+	{"CDT", -5},
+	{"MST", -7},
+	{"MDT", -6},
+	{"PST", -8},
+	{"PDT", -7},
+	{"WEST", 1},
+	{"WET", 0},
+	{"CEST", 2},
+	{"CET", 1},
+	{"EEST", 3},
+	{"EET", 2},
+	{"MSK", 3},
+	{"JST", 9},
 }
 
 // zoneName reads +hhmm, GMT+hh:mm, or a name.
