@@ -51,6 +51,7 @@ func (a *api) table() []route {
 	routes = append(routes, a.snapshotRoutes()...)
 	routes = append(routes, a.letterRoutes()...)
 	routes = append(routes, a.watchRoutes()...)
+	routes = append(routes, a.openapiRoutes()...)
 	if a.o.Admin == AdminToo {
 		routes = append(routes, a.adminRoutes()...)
 	}
@@ -67,22 +68,14 @@ func (a *api) root(*request) (reply, error) {
 	if a.o.ClusterID != nil {
 		id = a.o.ClusterID()
 	}
-	return ok(struct {
-		Version   string `json:"version"`
-		Commit    string `json:"commit"`
-		ClusterID string `json:"kafka_cluster_id"`
-	}{connect.CompatibleVersion, a.o.Commit, id})
+	return ok(rootInfo{connect.CompatibleVersion, a.o.Commit, id})
 }
 
 func (a *api) health(*request) (reply, error) {
-	type health struct {
-		Status  string `json:"status"`
-		Message string `json:"message"`
-	}
 	if why := a.starting(); why != "" {
-		return reply{status: http.StatusServiceUnavailable, body: health{"starting", "Worker is still starting up. " + why}}, nil
+		return reply{status: http.StatusServiceUnavailable, body: healthInfo{"starting", "Worker is still starting up. " + why}}, nil
 	}
-	return ok(health{"healthy", "Worker has completed startup and is ready to handle requests."})
+	return ok(healthInfo{"healthy", "Worker has completed startup and is ready to handle requests."})
 }
 
 // expanded is what ?expand= adds for a connector.

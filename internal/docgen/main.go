@@ -89,6 +89,8 @@ func pages(all *connect.Plugins) map[string][]byte {
 		out[t.file] = t.page()
 		fmt.Fprintf(&index, "| [%s](%s) | %s |\n", t.title, t.file, t.about)
 	}
+	out["openapi.yaml"] = openapi()
+	index.WriteString("| [OpenAPI](openapi.yaml) | the REST API; a worker answers GET /openapi.json with its own |\n")
 	out["README.md"] = index.Bytes()
 	return out
 }
