@@ -221,6 +221,8 @@ func kill(t *testing.T, seed uint64) {
 	db.Exec(t, `insert into signals values (gen_random_uuid(), 'stop-snapshot', '{}')`)
 	waitFor(t, "the end of all windows", func() bool { return !strings.Contains(p.offsets(t), "freshet_snapshots") }, p.stderr)
 	waitForEnd(t, db, p)
+	// The target was the source before, but it may have been so in passing: the source had a state that it had been in.
+	waitFor(t, "the sink to be at the end", func() bool { return p.consumed(t) }, p.stderr)
 	p.stop(t)
 	shape.check(t, db, env.data)
 }

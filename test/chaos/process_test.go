@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"freshet/internal/testdb"
+	"freshet/internal/topicio"
 )
 
 // workerEnv is what every child starts with: one folder and the same files.
@@ -128,9 +129,41 @@ func (c *child) ready() bool {
 var ready = regexp.MustCompile(`msg="worker is ready" url=(\S+)`)
 
 // offsets are the source's positions, as REST tells them.
-func (c *child) offsets(t *testing.T) string {
+func (c *child) offsets(t *testing.T) string { return c.get(t, "/connectors/kill-source/offsets") }
+
+// consumed says whether the sink has applied and committed all that is in its topics.
+func (c *child) consumed(t *testing.T) bool {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+"/connectors/kill-source/offsets", nil)
+	var committed struct {
+		Offsets []struct {
+			Partition struct {
+				Topic string `json:"kafka_topic"`
+			}
+			Offset struct {
+				Offset int64 `json:"kafka_offset"`
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(c.get(t, "/connectors/kill-sink/offsets")), &committed))
+	at := map[string]int64{}
+	for _, o := range committed.Offsets {
+		at[o.Partition.Topic] = o.Offset.Offset
+	}
+	var topics []topicio.Topic
+	require.NoError(t, json.Unmarshal([]byte(c.get(t, "/freshet/topics")), &topics))
+	for _, x := range topics {
+		for _, table := range tables {
+			if x.Topic == "kill.public."+table && at[x.Topic] < x.Partitions[0].End {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (c *child) get(t *testing.T, path string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
 	require.NoError(t, err)
 	resp, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)
