@@ -165,7 +165,12 @@ func TestRecordedExactlyOnceSources(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, two.Warnings)
 	w.run(t, two, `{"position":4}`)
-	require.Equal(t, []string{"0 0 =a", "0 1 =b", "0 2 =c", "0 4 =d", "0 5 =e"}, w.records(t, "k1-eos-out"))
+	seen := func(name string, n int) []string { // a commit is acknowledged before it is seen
+		t.Helper()
+		require.Eventually(t, func() bool { return len(w.records(t, name)) >= n }, 20*time.Second, 10*time.Millisecond)
+		return w.records(t, name)
+	}
+	require.Equal(t, []string{"0 0 =a", "0 1 =b", "0 2 =c", "0 4 =d", "0 5 =e"}, seen("k1-eos-out", 5))
 
 	position := func(name string, n string) string {
 		return fmt.Sprintf(`["%s",{"filename":"%s/%s.in"}]=%s`, name, w.dir, name, n)
@@ -178,14 +183,14 @@ func TestRecordedExactlyOnceSources(t *testing.T) {
 		}
 		return out
 	}
-	require.ElementsMatch(t, []string{position("eos1", `{"position":6}`), position("eos2", `{"position":4}`)}, texts(w.records(t, "connect-k-eos-offsets")))
+	require.ElementsMatch(t, []string{position("eos1", `{"position":6}`), position("eos2", `{"position":4}`)}, texts(seen("connect-k-eos-offsets", 2)))
 	require.Equal(t, []string{position("eos2", `{"position":4}`)}, texts(w.records(t, "k1-eos-own-offsets")))
 
 	// Positions are changed in both topics; what is read from them is what a task begins at.
 	partition := fmt.Sprintf(`{"filename":"%s/eos1.in"}`, w.dir)
 	require.NoError(t, one.SetOffsets(t.Context(), []connect.Offset{{Partition: partition, Offset: `{"position":4}`}}))
 	w.run(t, one, `{"position":6}`)
-	require.Equal(t, "0 7 =c", w.records(t, "k1-eos-out")[5])
+	require.Equal(t, "0 7 =c", seen("k1-eos-out", 6)[5])
 	require.NoError(t, two.ResetOffsets(t.Context()))
 	offsets, err := two.Offsets(t.Context())
 	require.NoError(t, err)

@@ -102,12 +102,16 @@ func (w *writer) writeUpTo(ctx context.Context, name string, n int) error {
 func requireOnce(t testing.TB, name, broker string, n int) {
 	t.Helper()
 	var got, want []string
-	for _, r := range raw(t, name, broker) {
-		got = append(got, string(r.Value))
-	}
 	for i := range n {
 		want = append(want, fmt.Sprintf("%d.0", i+1), fmt.Sprintf("%d.1", i+1))
 	}
+	waitFor(t, "the last commit to be seen", func() bool { // it is acknowledged before
+		got = nil
+		for _, r := range raw(t, name, broker) {
+			got = append(got, string(r.Value))
+		}
+		return len(got) >= len(want)
+	})
 	require.Equal(t, want, got)
 }
 
@@ -142,11 +146,11 @@ func runChild() {
 		}
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-	defer cancel()
 	w, err := openWriter(ctx, c.Group, c.Broker, kafka.Transactions{Interval: c.Interval})
 	if err == nil {
 		err = w.writeUpTo(ctx, c.Group, childUnits)
 	}
+	cancel()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -284,9 +288,13 @@ func TestRecordedTransactions(t *testing.T) {
 	lines(newWriter(t, "recorded-2", kafka.Transactions{Interval: 20 * time.Millisecond}), 1, "d", "e")
 	lines(newWriter(t, "recorded-1", kafka.Transactions{}), 2, "b")
 	var got [][]any
-	for _, r := range raw(t, "k1-eos-out", broker) {
-		got = append(got, []any{float64(r.Partition), float64(r.Offset), string(r.Value)})
-	}
+	waitFor(t, "the last commit to be seen", func() bool {
+		got = nil
+		for _, r := range raw(t, "k1-eos-out", broker) {
+			got = append(got, []any{float64(r.Partition), float64(r.Offset), string(r.Value)})
+		}
+		return len(got) >= len(recording.Records)
+	})
 	require.Equal(t, recording.Records, got)
 }
 

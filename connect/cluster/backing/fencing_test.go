@@ -3,6 +3,7 @@
 package backing
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,11 +15,11 @@ import (
 
 func TestFencingThatIsDue(t *testing.T) {
 	tasks := func(n int) string {
-		lines := ""
+		var lines strings.Builder
 		for i := range n {
-			lines += "\ntask-c-" + string(rune('0'+i)) + " " + properties
+			lines.WriteString("\ntask-c-" + string(rune('0'+i)) + " " + properties)
 		}
-		return lines + "\ncommit-c {\"tasks\":" + string(rune('0'+n)) + "}"
+		return lines.String() + "\ncommit-c {\"tasks\":" + string(rune('0'+n)) + "}"
 	}
 	connector := "connector-c " + properties
 	for _, c := range []struct {

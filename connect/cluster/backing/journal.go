@@ -185,9 +185,9 @@ func (j *journal) create(ctx context.Context) (created bool, err error) {
 	}
 	settings := map[string]*string{}
 	for name, value := range j.topic.Settings {
-		settings[name] = kadm.StringPtr(value)
+		settings[name] = new(value)
 	}
-	settings["cleanup.policy"] = kadm.StringPtr("compact")
+	settings["cleanup.policy"] = new("compact")
 	_, err = j.admin.CreateTopic(ctx, j.topic.Partitions, j.topic.Replication, settings, j.topic.Name)
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists):

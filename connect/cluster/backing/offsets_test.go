@@ -109,7 +109,7 @@ func TestOffsetsTopicThatIsDeleted(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	require.ErrorContains(t, s.PutMarks(ctx, []topic.Mark{{Key: `["c",{}]`, Value: `{"n":2}`}}), "it was deleted: create it again")
-	_, err = admin.CreateTopic(t.Context(), 25, 1, map[string]*string{"cleanup.policy": kgoString("compact")}, o.Offsets.Name)
+	_, err = admin.CreateTopic(t.Context(), 25, 1, map[string]*string{"cleanup.policy": new("compact")}, o.Offsets.Name)
 	require.NoError(t, err)
 	waitFor(t, "positions are stored again", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -121,8 +121,6 @@ func TestOffsetsTopicThatIsDeleted(t *testing.T) {
 		return err == nil && got == `{"n":3}`
 	})
 }
-
-func kgoString(s string) *string { return &s }
 
 func TestOwnOffsets(t *testing.T) {
 	fake := newFake(t)
