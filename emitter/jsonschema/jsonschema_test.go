@@ -94,16 +94,22 @@ func TestSchemas(t *testing.T) {
 			`"db":{"type":"string","connect.index":5},"table":{"type":"string","connect.index":8}}},"ts_ms":{"connect.index":4,"oneOf":[{"type":"null"},{"type":"integer","connect.type":"int64"}]},` +
 			`"transaction":{"connect.index":5,"oneOf":[{"type":"null"},{"type":"object","title":"event.block","connect.version":1,"properties":{"data_collection_order":{"type":"integer","connect.index":2,"connect.type":"int64"},"id":{"type":"string","connect.index":0},"total_order":{"type":"integer","connect.index":1,"connect.type":"int64"}}}]}}}`},
 		{money, `{"type":"number","title":"org.apache.kafka.connect.data.Decimal","connect.version":1,"connect.type":"bytes","connect.parameters":{"scale":"2","connect.decimal.precision":"14"}}`},
-		{structOf("r", schema.Field{Name: "lastModifiedTime", Type: typed(schema.String, named(schema.ZonedTimestamp, 1), func(t *schema.Type) { t.Default = "1970-01-01T00:00:00Z" })}),
-			`{"type":"object","title":"r","properties":{"lastModifiedTime":{"type":"string","title":"io.debezium.time.ZonedTimestamp","default":"1970-01-01T00:00:00Z","connect.index":0,"connect.version":1}}}`},
+		{
+			structOf("r", schema.Field{Name: "lastModifiedTime", Type: typed(schema.String, named(schema.ZonedTimestamp, 1), func(t *schema.Type) { t.Default = "1970-01-01T00:00:00Z" })}),
+			`{"type":"object","title":"r","properties":{"lastModifiedTime":{"type":"string","title":"io.debezium.time.ZonedTimestamp","default":"1970-01-01T00:00:00Z","connect.index":0,"connect.version":1}}}`,
+		},
 		{typed(schema.Bytes, optional), `{"oneOf":[{"type":"null"},{"type":"string","connect.type":"bytes"}]}`},
 		{&schema.Type{Kind: schema.Array, Elem: typed(schema.Float64, optional)}, `{"type":"array","items":{"oneOf":[{"type":"null"},{"type":"number","connect.type":"float64"}]}}`},
 		{&schema.Type{Kind: schema.Map, Key: text, Elem: typed(schema.Boolean)}, `{"type":"object","connect.type":"map","additionalProperties":{"type":"boolean"}}`},
-		{&schema.Type{Kind: schema.Map, Key: typed(schema.Int16), Elem: text},
-			`{"type":"array","connect.type":"map","items":{"type":"object","properties":{"key":{"type":"integer","connect.index":0,"connect.type":"int16"},"value":{"type":"string","connect.index":1}}}}`},
+		{
+			&schema.Type{Kind: schema.Map, Key: typed(schema.Int16), Elem: text},
+			`{"type":"array","connect.type":"map","items":{"type":"object","properties":{"key":{"type":"integer","connect.index":0,"connect.type":"int16"},"value":{"type":"string","connect.index":1}}}}`,
+		},
 		{typed(schema.String, named("", 0, schema.Param{Name: enumParam}, schema.Param{Name: enumParam + ".a", Value: "a"})), `{"enum":["a"]}`},
-		{&schema.Type{Kind: schema.Struct, Name: json.OneOf, Optional: true, Fields: []schema.Field{{Name: "x", Type: typed(schema.Int8, optional)}, {Name: "y", Type: optionalText}}},
-			`{"oneOf":[{"type":"null"},{"type":"integer","connect.index":0,"connect.type":"int8"},{"type":"string","connect.index":1}]}`},
+		{
+			&schema.Type{Kind: schema.Struct, Name: json.OneOf, Optional: true, Fields: []schema.Field{{Name: "x", Type: typed(schema.Int8, optional)}, {Name: "y", Type: optionalText}}},
+			`{"oneOf":[{"type":"null"},{"type":"integer","connect.index":0,"connect.type":"int8"},{"type":"string","connect.index":1}]}`,
+		},
 		{typed(schema.Int32, func(t *schema.Type) { t.Doc = "a \"doc\"" }), `{"type":"integer","description":"a \"doc\"","connect.type":"int32"}`},
 	} {
 		got, err := appendSchema(nil, c.typ, &Options{Data: json.Options{JSONSchema: true, ReplaceNullWithDefault: true}}, -1)
@@ -121,7 +127,8 @@ func TestRoundTrip(t *testing.T) {
 	deflt := typed(schema.Int64, optional)
 	deflt.Default = int64(5)
 	union := &schema.Type{Kind: schema.Struct, Name: json.OneOf, Optional: true, Fields: []schema.Field{
-		{Name: json.OneOf + ".field.0", Type: typed(schema.Int64, optional)}, {Name: json.OneOf + ".field.1", Type: typed(schema.String, optional)},
+		{Name: json.OneOf + ".field.0", Type: typed(schema.Int64, optional)},
+		{Name: json.OneOf + ".field.1", Type: typed(schema.String, optional)},
 		{Name: json.OneOf + ".field.2", Type: func() *schema.Type {
 			s := structOf("P", schema.Field{Name: "x", Type: text})
 			s.Optional = true
@@ -200,22 +207,32 @@ func TestForeignSchemas(t *testing.T) {
 		value        string
 		render       string
 	}{
-		{name: "plain kinds", schema: `{"type":"object","title":"T","required":["a"],"properties":{"a":{"type":"integer"},"b":{"type":"number","default":1.5},"c":{"type":"boolean"}}}`,
+		{
+			name: "plain kinds", schema: `{"type":"object","title":"T","required":["a"],"properties":{"a":{"type":"integer"},"b":{"type":"number","default":1.5},"c":{"type":"boolean"}}}`,
 			want:  structOf("T", schema.Field{Name: "a", Type: typed(schema.Int64)}, schema.Field{Name: "b", Type: typed(schema.Float64, func(t *schema.Type) { t.Default = 1.5 })}, schema.Field{Name: "c", Type: typed(schema.Boolean)}),
-			value: `{"c":true, "a" : 7}`, render: "7{int 7; float 1.5; bool true}"},
-		{name: "not required is optional", options: Options{OptionalIfNotRequired: true}, schema: `{"type":"object","required":["a"],"properties":{"a":{"type":"integer"},"b":{"type":"string"}}}`,
-			want: structOf("", schema.Field{Name: "a", Type: typed(schema.Int64)}, schema.Field{Name: "b", Type: typed(schema.String, optional)}), value: `{"a":1,"b":null}`, render: "7{int 1; null}"},
+			value: `{"c":true, "a" : 7}`, render: "7{int 7; float 1.5; bool true}",
+		},
+		{
+			name: "not required is optional", options: Options{OptionalIfNotRequired: true}, schema: `{"type":"object","required":["a"],"properties":{"a":{"type":"integer"},"b":{"type":"string"}}}`,
+			want: structOf("", schema.Field{Name: "a", Type: typed(schema.Int64)}, schema.Field{Name: "b", Type: typed(schema.String, optional)}), value: `{"a":1,"b":null}`, render: "7{int 1; null}",
+		},
 		{name: "several types", schema: `{"type":["null","string"]}`, want: typed(schema.String, optional), value: `"x"`, render: `text "x"`},
-		{name: "a union", schema: `{"anyOf":[{"type":"string"},{"type":"number"}]}`, want: structOf(json.OneOf,
-			schema.Field{Name: json.OneOf + ".field.0", Type: typed(schema.String, optional)}, schema.Field{Name: json.OneOf + ".field.1", Type: typed(schema.Float64, optional)}),
-			value: `2`, render: "7{null; float 2}"},
-		{name: "references", schema: `{"type":"object","properties":{"a":{"$ref":"#/definitions/p%20q"},"b":{"$ref":"#/definitions/p%20q"}},"definitions":{"p q":{"type":"string","title":"P"}}}`,
-			want: structOf("", schema.Field{Name: "a", Type: typed(schema.String, named("P", 0))}, schema.Field{Name: "b", Type: typed(schema.String, named("P", 0))})},
+		{
+			name: "a union", schema: `{"anyOf":[{"type":"string"},{"type":"number"}]}`, want: structOf(json.OneOf,
+				schema.Field{Name: json.OneOf + ".field.0", Type: typed(schema.String, optional)}, schema.Field{Name: json.OneOf + ".field.1", Type: typed(schema.Float64, optional)}),
+			value: `2`, render: "7{null; float 2}",
+		},
+		{
+			name: "references", schema: `{"type":"object","properties":{"a":{"$ref":"#/definitions/p%20q"},"b":{"$ref":"#/definitions/p%20q"}},"definitions":{"p q":{"type":"string","title":"P"}}}`,
+			want: structOf("", schema.Field{Name: "a", Type: typed(schema.String, named("P", 0))}, schema.Field{Name: "b", Type: typed(schema.String, named("P", 0))}),
+		},
 		{name: "a recursion", schema: `{"type":"object","properties":{"next":{"$ref":"#"}}}`, err: "holds itself"},
 		{name: "a reference to nothing", schema: `{"$ref":"#/definitions/x"}`, err: "nothing at reference"},
 		{name: "a foreign reference", schema: `{"$ref":"other.json"}`, err: "not registered"},
-		{name: "all of objects", schema: `{"allOf":[{"type":"object","properties":{"a":{"type":"integer"}}},{"properties":{"b":{"type":"string"}}}]}`,
-			want: structOf("", schema.Field{Name: "a", Type: typed(schema.Int64)}, schema.Field{Name: "b", Type: text})},
+		{
+			name: "all of objects", schema: `{"allOf":[{"type":"object","properties":{"a":{"type":"integer"}}},{"properties":{"b":{"type":"string"}}}]}`,
+			want: structOf("", schema.Field{Name: "a", Type: typed(schema.Int64)}, schema.Field{Name: "b", Type: text}),
+		},
 		{name: "all of a type and a restriction", schema: `{"allOf":[{"type":"string"},{"not":{}}]}`, want: text},
 		{name: "a constant", schema: `{"type":"string","const":"x"}`, want: text},
 		{name: "an enum of numbers", schema: `{"type":"integer","enum":[1,2]}`, want: typed(schema.Int64)},
@@ -226,8 +243,10 @@ func TestForeignSchemas(t *testing.T) {
 		{name: "anything", schema: `true`, err: "Unsupported schema type"},
 		{name: "no items", schema: `{"type":"array"}`, err: "did not specify the items type"},
 		{name: "no JSON", schema: `{"type"`, err: "JSON"},
-		{name: "decimal as number", schema: `{"type":"number","title":"org.apache.kafka.connect.data.Decimal","connect.version":1,"connect.type":"bytes","connect.parameters":{"scale":"2"}}`,
-			want: typed(schema.Bytes, named(schema.Decimal, 1, schema.Param{Name: "scale", Value: "2"})), value: `123.45`, render: "bytes 3039"},
+		{
+			name: "decimal as number", schema: `{"type":"number","title":"org.apache.kafka.connect.data.Decimal","connect.version":1,"connect.type":"bytes","connect.parameters":{"scale":"2"}}`,
+			want: typed(schema.Bytes, named(schema.Decimal, 1, schema.Param{Name: "scale", Value: "2"})), value: `123.45`, render: "bytes 3039",
+		},
 		{name: "null in a required field", schema: `{"type":"object","properties":{"a":{"type":"string"}}}`, value: `{"a":null}`, err: "Invalid null value for required STRING field"},
 		{name: "no such branch", schema: `{"oneOf":[{"type":"string"},{"type":"boolean"}]}`, value: `1`, err: "Did not find matching oneof field"},
 	} {

@@ -104,7 +104,7 @@ func (p *parser) reference(doc, ref string, optional bool) (*schema.Type, error)
 	}
 	p.inside[full] = true
 	defer delete(p.inside, full)
-	for _, step := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
+	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		if step == "" {
 			continue
 		}
@@ -153,9 +153,18 @@ func (p *parser) body(t *schema.Type, doc string, o *confluent.Object, optional 
 // impliedKind is the type that members are of which only one type has.
 func impliedKind(o *confluent.Object) string {
 	for _, k := range [...][2]string{
-		{"properties", "object"}, {"additionalProperties", "object"}, {"required", "object"}, {"patternProperties", "object"},
-		{"items", "array"}, {"minLength", "string"}, {"maxLength", "string"}, {"pattern", "string"}, {"format", "string"},
-		{"minimum", "number"}, {"maximum", "number"}, {"multipleOf", "number"},
+		{"properties", "object"},
+		{"additionalProperties", "object"},
+		{"required", "object"},
+		{"patternProperties", "object"},
+		{"items", "array"},
+		{"minLength", "string"},
+		{"maxLength", "string"},
+		{"pattern", "string"},
+		{"format", "string"},
+		{"minimum", "number"},
+		{"maximum", "number"},
+		{"multipleOf", "number"},
 	} {
 		if _, ok := o.Values[k[0]]; ok {
 			return k[1]

@@ -111,8 +111,15 @@ func (b *builder) scrub(name string) string {
 
 // wrappers are the messages of google/protobuf/wrappers.proto, in order.
 var wrappers = []struct{ name, typ string }{
-	{"DoubleValue", "double"}, {"FloatValue", "float"}, {"Int64Value", "int64"}, {"UInt64Value", "uint64"}, {"Int32Value", "int32"},
-	{"UInt32Value", "uint32"}, {"BoolValue", "bool"}, {"StringValue", "string"}, {"BytesValue", "bytes"},
+	{"DoubleValue", "double"},
+	{"FloatValue", "float"},
+	{"Int64Value", "int64"},
+	{"UInt64Value", "uint64"},
+	{"Int32Value", "int32"},
+	{"UInt32Value", "uint32"},
+	{"BoolValue", "bool"},
+	{"StringValue", "string"},
+	{"BytesValue", "bytes"},
 }
 
 // primitive is the root of a value that is no Struct: a wrapper.
@@ -122,15 +129,16 @@ func (b *builder) primitive(t *schema.Type) (*root, error) {
 		return nil, emitter.Refuse("Unsupported root schema of type " + strings.ToUpper(t.Kind.String()))
 	}
 	b.root.space = "google.protobuf"
-	text := "syntax = \"proto3\";\npackage google.protobuf;\n\n"
+	var text strings.Builder
+	text.WriteString("syntax = \"proto3\";\npackage google.protobuf;\n\n")
 	for i, w := range wrappers {
-		text += "message " + w.name + " {\n  " + w.typ + " value = 1;\n}\n"
+		text.WriteString("message " + w.name + " {\n  " + w.typ + " value = 1;\n}\n")
 		if w.typ == typ {
 			b.root.space += "." + w.name
 			b.root.path = string(protowire.AppendVarint(protowire.AppendVarint(nil, 2), protowire.EncodeZigZag(int64(i))))
 		}
 	}
-	b.root.fixed = text
+	b.root.fixed = text.String()
 	b.root.node = wrapped(1, typ, t)
 	return b.root, nil
 }
@@ -233,8 +241,8 @@ func (b *builder) field(m *message, f schema.Field, tag int) (field, *node, erro
 	t := f.Type
 	n := &node{number: tag, typ: t}
 	var err error
-	switch {
-	case t.Kind == schema.Array:
+	switch t.Kind {
+	case schema.Array:
 		if t.Elem.Kind == schema.Array || t.Elem.Kind == schema.Map {
 			return out, nil, emitter.Refuse("Array cannot be nested")
 		}
@@ -246,7 +254,7 @@ func (b *builder) field(m *message, f schema.Field, tag int) (field, *node, erro
 				n.tag = protowire.AppendTag(nil, protowire.Number(tag), protowire.BytesType)
 			}
 		}
-	case t.Kind == schema.Map:
+	case schema.Map:
 		out.label = "repeated"
 		err = b.entries(m, &out, t, n)
 	default:
@@ -287,13 +295,13 @@ func camel(s string) string {
 	if !strings.Contains(s, "_") {
 		return s
 	}
-	out := ""
-	for _, part := range strings.Split(s, "_") {
+	var out strings.Builder
+	for part := range strings.SplitSeq(s, "_") {
 		if part != "" {
-			out += strings.ToUpper(part[:1]) + strings.ToLower(part[1:])
+			out.WriteString(strings.ToUpper(part[:1]) + strings.ToLower(part[1:]))
 		}
 	}
-	return out
+	return out.String()
 }
 
 // add adds a nested message. One of a name is written for all that have it, so they must be alike.
@@ -306,8 +314,8 @@ func (m *message) add(nested *message) error {
 			continue
 		}
 		var ours, theirs strings.Builder
-		known.print(&ours, "")
-		nested.print(&theirs, "")
+		known.write(&ours, "")
+		nested.write(&theirs, "")
 		if ours.String() != theirs.String() {
 			return emitter.Refuse(fmt.Sprintf("two messages %q in %q that differ cannot be written", nested.name, m.name))
 		}

@@ -5,6 +5,7 @@ package protobuf
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -31,7 +32,6 @@ type plan struct {
 	slots  []*slot                    // in the order of the Struct's fields, without those of oneofs
 	lists  int                        // repeated fields of a message
 	elem   *plan                      // of arrays; the value of a wrapper
-	key    *plan                      // of maps
 }
 
 // slot is a field of a message.
@@ -79,9 +79,7 @@ const mainFile = "schema.proto"
 // compile makes a descriptor of a schema's text.
 func compile(r *registry.Schema) (protoreflect.FileDescriptor, error) {
 	texts := map[string]string{mainFile: withMeta(r.Text)}
-	for name, text := range files {
-		texts[name] = text
-	}
+	maps.Copy(texts, files)
 	for _, ref := range r.References {
 		texts[ref.Name] = withMeta(ref.Text)
 	}
@@ -369,17 +367,17 @@ func (r *reading) entries(f protoreflect.FieldDescriptor) (*plan, error) {
 
 // underscored is ConnectDefault2 as connect_default2.
 func underscored(s string) string {
-	out := ""
+	var out strings.Builder
 	for i, c := range s {
 		if c >= 'A' && c <= 'Z' {
 			if i > 0 {
-				out += "_"
+				out.WriteByte('_')
 			}
 			c += 'a' - 'A'
 		}
-		out += string(c)
+		out.WriteRune(c)
 	}
-	return out
+	return out.String()
 }
 
 func (r *reading) enum(e protoreflect.EnumDescriptor) *plan {

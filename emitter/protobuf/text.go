@@ -65,34 +65,34 @@ func (r *root) text() string {
 	if r.fixed != "" {
 		return r.fixed
 	}
-	out := "syntax = \"proto3\";\n"
+	var b strings.Builder
+	b.WriteString("syntax = \"proto3\";\n")
 	if r.space != "" {
-		out += "package " + r.space + ";\n"
+		b.WriteString("package " + r.space + ";\n")
 	}
 	if len(r.imports) > 0 {
-		out += "\n"
+		b.WriteString("\n")
 		for _, file := range r.imports {
-			out += "import \"" + file + "\";\n"
+			b.WriteString("import \"" + file + "\";\n")
 		}
 	}
-	var b strings.Builder
-	b.WriteString(out + "\n")
-	r.message.print(&b, "")
+	b.WriteString("\n")
+	r.message.write(&b, "")
 	return b.String()
 }
 
-func (m *message) print(b *strings.Builder, indent string) {
+func (m *message) write(b *strings.Builder, indent string) {
 	b.WriteString(indent + "message " + m.name + " {\n")
 	below := indent + "  "
 	for i := range m.fields {
-		m.fields[i].print(b, below)
+		m.fields[i].write(b, below)
 	}
 	if len(m.oneofs) > 0 {
 		b.WriteString("\n")
 		for _, o := range m.oneofs {
 			b.WriteString(below + "oneof " + o.name + " {\n")
 			for i := range o.fields {
-				o.fields[i].print(b, below+"  ")
+				o.fields[i].write(b, below+"  ")
 			}
 			b.WriteString(below + "}\n")
 		}
@@ -100,7 +100,7 @@ func (m *message) print(b *strings.Builder, indent string) {
 	if len(m.nested)+len(m.enums) > 0 {
 		b.WriteString("\n")
 		for _, n := range m.nested {
-			n.print(b, below)
+			n.write(b, below)
 		}
 		for _, e := range m.enums {
 			b.WriteString(below + "enum " + e.name + " {\n")
@@ -113,7 +113,7 @@ func (m *message) print(b *strings.Builder, indent string) {
 	b.WriteString(indent + "}\n")
 }
 
-func (f *field) print(b *strings.Builder, indent string) {
+func (f *field) write(b *strings.Builder, indent string) {
 	b.WriteString(indent)
 	if f.label != "" {
 		b.WriteString(f.label + " ")

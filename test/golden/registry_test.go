@@ -112,7 +112,7 @@ func TestRegistry(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, schema.Struct, typ.Kind)
 				require.Equal(t, change.Struct, v.Kind())
-				require.Equal(t, len(envelope.Type.Fields), len(typ.Fields))
+				require.Len(t, typ.Fields, len(envelope.Type.Fields))
 				for i, f := range envelope.Type.Fields {
 					require.Equal(t, f.Name, typ.Fields[i].Name)
 				}
