@@ -56,6 +56,7 @@ type Herder struct {
 	log    *slog.Logger
 	member *group.Member
 	wake   chan struct{} // has one element once there is something to do for the loop
+	ready  chan struct{} // closed once there has been a round
 
 	// Of the loop.
 	known     map[string]bool // connectors whose configuration has been noticed
@@ -70,7 +71,6 @@ type Herder struct {
 	events    []backing.Event
 	round     group.Round // the last one; Owned is not kept here
 	joined    bool        // the round counts
-	ready     bool        // there has been a round
 	closed    bool
 	instances map[string]*instance // connectors that run here; written by the loop only
 	tasks     map[connect.TaskID]*task
@@ -90,7 +90,7 @@ func New(o Options) *Herder {
 		o.StopTimeout = 15 * time.Second
 	}
 	h := &Herder{
-		o: o, log: o.Log, wake: make(chan struct{}, 1), known: map[string]bool{}, due: map[string]retry{},
+		o: o, log: o.Log, wake: make(chan struct{}, 1), ready: make(chan struct{}), known: map[string]bool{}, due: map[string]retry{},
 		instances: map[string]*instance{}, tasks: map[connect.TaskID]*task{},
 	}
 	o.Group.Config, o.Group.Log = h.config, o.Log
@@ -285,13 +285,16 @@ func (h *Herder) refuse() {
 
 // Starting is what a worker that has just begun waits for, "" once it has been in the group.
 func (h *Herder) Starting() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.ready {
+	select {
+	case <-h.ready:
 		return ""
+	default:
+		return fmt.Sprintf("The worker has not joined the group %s yet.", h.o.Group.Group)
 	}
-	return fmt.Sprintf("The worker has not joined the group %s yet.", h.o.Group.Group)
 }
+
+// Joined is closed once the worker has been in the group.
+func (h *Herder) Joined() <-chan struct{} { return h.ready }
 
 // lead fails unless this worker may write as the leader.
 func (h *Herder) lead(ctx context.Context) error {

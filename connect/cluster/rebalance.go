@@ -74,7 +74,12 @@ func (h *Herder) entered(round group.Round) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	round.Owned, round.Revoked = nil, nil
-	h.round, h.joined, h.ready = round, true, true
+	h.round, h.joined = round, true
+	select {
+	case <-h.ready:
+	default:
+		close(h.ready)
+	}
 }
 
 // sync reads the config topic to its end. Where that takes too long, the worker stays away from the group for a while; it

@@ -49,7 +49,7 @@ type app struct {
 // commands lists the commands: one line each.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.standalone(),
+		a.standalone(), a.distributed(),
 		a.topics(), a.offsets(), a.snapshot(), a.dlq(),
 		a.doctor(),
 		a.replicate(),

@@ -111,6 +111,10 @@ func shared() []*group {
 			plugins: []config.Plugin{{Def: worker.Definition()}},
 		},
 		{
+			file: "worker-distributed.md", title: "worker of a group", about: "`worker.properties` of `freshet distributed`",
+			plugins: []config.Plugin{{Def: worker.GroupDefinition()}},
+		},
+		{
 			file: "kafka-clients.md", title: "Kafka clients",
 			about: "where topics are in Kafka: `producer.*`, `consumer.*` and `admin.*` of the worker, `producer.override.*` and so on of a connector. " +
 				"Security settings of the worker without a prefix reach admin clients only, as in Kafka Connect",

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"freshet/connect"
+	"freshet/connect/cluster"
 	"freshet/connect/cluster/backing"
 	"freshet/emitter/topic"
 	"freshet/emitter/topic/kafka"
@@ -59,7 +60,7 @@ func openGroup(clients *kafkaclient.Worker, o groupOptions, log *slog.Logger) (*
 	}
 	o.Backing.Client, o.Backing.Log, o.Backing.Committed = client, log, o.ExactlyOnce
 	g := &groupTopics{o: o, offsets: backing.NewOffsets(o.Backing), own: map[string]*backing.OwnOffsets{}}
-	g.kafkaTopics, err = openKafka(clients, g.offsets, log)
+	g.kafkaTopics, err = openKafka(clients, cluster.Marks{Offsets: g.offsets}, log) // spools are in this log
 	return g, err
 }
 

@@ -157,17 +157,23 @@ type settings struct {
 	warnings    []config.Problem
 }
 
-// parse decodes worker.properties. Its error names every property that is wrong.
+// parse decodes worker.properties of a worker of one process. Its error names every property that is wrong.
 func parse(properties map[string]string, environ []string) (settings, error) {
+	s, _, err := parseBy(&definition, properties, environ)
+	return s, err
+}
+
+// parseBy decodes the properties that a definition declares.
+func parseBy(def *config.Def, properties map[string]string, environ []string) (settings, config.Values, error) {
 	providers, found := provider.New(properties, environ)
 	if errs := config.Errors(found); len(errs) > 0 {
-		return settings{}, join(errs)
+		return settings{}, config.Values{}, join(errs)
 	}
 	properties, err := providers.Resolve(properties)
 	if err != nil {
-		return settings{}, err
+		return settings{}, config.Values{}, err
 	}
-	v, problems := definition.Parse(properties)
+	v, problems := def.Parse(properties)
 	problems = append(problems, found...)
 	s := settings{
 		dataDir:     v.Get("data.dir"),
@@ -213,12 +219,12 @@ func parse(properties map[string]string, environ []string) (settings, error) {
 	}
 	https := slices.ContainsFunc(slices.Concat(s.listeners, s.admin), isHTTPS)
 	for _, name := range v.Unknown(isConverterSetting) {
-		if s.clients != nil && isClientSetting(name) || https && kafkaclient.IsServerProperty(name) {
+		if s.clients != nil && (isClientSetting(name) || def == &groupDefinition && isTopicSetting(name)) || https && kafkaclient.IsServerProperty(name) {
 			continue
 		}
 		s.warnings = append(s.warnings, config.Problem{Property: name, Message: unknownWhy(name), Warning: true})
 	}
-	return s, errors.Join(append(errs, s.connect.CheckWorker())...)
+	return s, v, errors.Join(append(errs, s.connect.CheckWorker())...)
 }
 
 func isHTTPS(listener string) bool { return strings.HasPrefix(strings.ToLower(listener), "https:") }

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -127,13 +128,7 @@ type whole struct {
 // run starts herder and REST API on an open log.
 func (w *whole) run(ctx context.Context) error {
 	o, s, listeners, db := w.Options, w.settings, w.doors.listeners, w.db
-	address := s.advertise
-	if address == "" {
-		address = listeners[0].Addr().String()
-	} else if !strings.Contains(address, ":") {
-		_, port, _ := net.SplitHostPort(listeners[0].Addr().String()) // an address that was listened on has a port
-		address = net.JoinHostPort(address, port)
-	}
+	address := s.address(listeners[0])
 	runtime := connect.NewWorker(connect.WorkerOptions{Plugins: o.Plugins, Topics: w.topics, Spools: w.local, Config: s.connect, Log: o.Log, Progress: o.Progress, Keeper: db, OpenSignals: openSignals(o.Log)})
 	herder := standalone.New(standalone.Options{Worker: runtime, Store: db, WorkerID: address, Log: o.Log})
 	metrics := prometheus.NewRegistry()
@@ -182,6 +177,23 @@ func (w *whole) run(ctx context.Context) error {
 	}
 	o.Log.Info("worker has stopped")
 	return err
+}
+
+// address is host:port as statuses show it, and as others reach the listener.
+func (s *settings) address(l *listener) string {
+	host, port, _ := net.SplitHostPort(l.Addr().String()) // an address that was listened on has a port
+	switch {
+	case strings.Contains(s.advertise, ":"):
+		return s.advertise
+	case s.advertise != "":
+		return net.JoinHostPort(s.advertise, port)
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		if name, err := os.Hostname(); err == nil {
+			return net.JoinHostPort(name, port)
+		}
+	}
+	return l.Addr().String()
 }
 
 // clusterID is what GET / tells.

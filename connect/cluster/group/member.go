@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -88,6 +89,14 @@ type Member struct {
 	touched    time.Time  // when the owner was last seen
 	owners     map[connect.TaskID]string
 	abort      context.CancelFunc // ends the Join that goes on; nil without one
+}
+
+// NewClient makes the client of a member: its brokers and logins are those of the options, its id is made of the worker's,
+// as Kafka Connect's are. It gives up soon, as its owner has to know that no broker answers.
+func NewClient(brokers []kgo.Opt, workerID string, heartbeat time.Duration) (*kgo.Client, error) {
+	return kgo.NewClient(slices.Concat(brokers, []kgo.Opt{
+		kgo.ClientID("connect-" + workerID), kgo.DisableClientMetrics(), kgo.RequestRetries(2), kgo.RetryTimeout(heartbeat),
+	})...)
 }
 
 // New makes a member that is in no group.
