@@ -5,6 +5,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -27,7 +28,8 @@ func TestProbe(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
 
-	waitFor(t, "the process to wait", func() bool { // it has answered a moment ago
+	// It has answered a moment ago, and a probe is right not to call a process broken that has yet to come to its wait.
+	waitFor(t, "the process to wait", func() bool {
 		err = d.probe(t.Context(), conn.PID(), waitsForClient)
 		return err != nil
 	})
@@ -39,7 +41,7 @@ func TestProbe(t *testing.T) {
 	works := make(chan error, 1)
 	go func() { works <- conn.Exec(t.Context(), `select pg_advisory_xact_lock(1)`).Close() }()
 	waitFor(t, "the lock to be waited for", func() bool {
-		return f.Text(t, `select count(*) from pg_locks where locktype = 'advisory' and not granted`) == "1"
+		return f.Text(t, `select count(*) from pg_locks where pid = `+fmt.Sprint(conn.PID())+` and not granted`) == "1"
 	})
 	require.NoError(t, d.probe(t.Context(), conn.PID(), waitsForClient))
 	lock.run(`commit`)

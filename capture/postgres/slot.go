@@ -266,7 +266,7 @@ func (r *Reader) startReplication(ctx context.Context, start lsn) (*pgconn.PgCon
 			return pg, w, nil
 		}
 		_ = pg.Close(ctx)
-		if sqlState(err) != "55006" { // taken between the look and the start: look again, which waits
+		if sqlState(err) != "55006" && !gone(err, r.o.SlotName) { // taken, or dropped, between the look and the start: look again
 			return nil, nil, r.streamError(start, err)
 		}
 	}
