@@ -41,7 +41,7 @@ type initial struct {
 	over     bool            // the last batch of the snapshot was handed out
 	streamAt time.Time       // when the stream may be read, set with over
 
-	run         *run
+	run         *run // nil once it is over, as is the next
 	q           Querier
 	stream      capture.Reader
 	behind      capture.Failing // the stream, where it is one; else nil. No snapshot is read in vain
@@ -219,6 +219,7 @@ func (i *initial) finish(b *change.Batch) {
 	i.mu.Lock()
 	i.streamed = true
 	i.mu.Unlock()
+	i.q, i.run = nil, nil // what was known of its tables goes, and its batches
 	failpoint.Hit("snapshot.completed")
 }
 

@@ -39,13 +39,18 @@ const (
 
 // known is what was read of a table when transaction xid was visible; nil for nothing.
 func (v *catalogView) known(xid, oid uint32) *catalogTable {
-	if v.tables != nil && time.Since(v.read) > viewAge {
-		v.tables = nil
-	}
+	v.forget(time.Now())
 	if !v.at.has(xid) {
 		return nil
 	}
 	return v.tables[oid]
+}
+
+// forget drops what is too old.
+func (v *catalogView) forget(now time.Time) {
+	if v.tables != nil && now.Sub(v.read) > viewAge {
+		v.tables = nil
+	}
 }
 
 // ask asks the catalog for a table once transaction xid is visible; nil if the table is gone.

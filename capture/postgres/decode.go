@@ -22,7 +22,9 @@ type decoder struct {
 	lookup    lookup
 	refresh   func(ctx context.Context) error // reads the registry's types again
 	relations map[uint32]*streamed
-	committed func(xid uint32) // told of every transaction that ends; nil for nobody
+	// snapshotted are the tables as the snapshot has emitted them, those that no message has described since.
+	snapshotted map[schema.ID]*schema.Table
+	committed   func(xid uint32) // told of every transaction that ends; nil for nobody
 
 	pos position // behind the last message
 	tx  transaction

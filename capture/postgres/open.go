@@ -281,7 +281,7 @@ func (op *opening) withSnapshot(ctx context.Context, conn *pgconn.PgConn, stream
 		}
 		state = snapshotState{Exported: created.Snapshot, At: created.Point}
 	}
-	q := &heldCopier{copier: newCopier(op.conn, op.types, state, op.log), holder: holder, begun: stream.spoolFrom}
+	q := &heldCopier{copier: newCopier(op.conn, op.types, state, op.log), holder: holder, begun: stream.spoolFrom, share: func(t map[schema.ID]*schema.Table) { stream.snapshotted = t }}
 	// The stream begins where the state was taken, which the Querier knows once the snapshot has begun (I7).
 	stream.origin = func() (position, error) { return parsePosition(q.Position(true)) }
 	return snapshot.Initial(q, stream, op.snapshotOptions()), nil
@@ -379,6 +379,7 @@ type heldCopier struct {
 	*copier
 	holder *pgconn.PgConn // nil where the copier holds its state itself
 	begun  func(ctx context.Context, completed position)
+	share  func(map[schema.ID]*schema.Table)
 }
 
 // Tables begins the snapshot, and the stream behind it.
@@ -391,6 +392,11 @@ func (q *heldCopier) Tables(ctx context.Context) ([]snapshot.Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	shared := make(map[schema.ID]*schema.Table, len(tables))
+	for _, t := range tables {
+		shared[t.ID] = t.Table
+	}
+	q.share(shared)
 	q.begun(ctx, completed)
 	return tables, nil
 }

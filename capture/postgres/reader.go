@@ -53,11 +53,13 @@ type Reader struct {
 	stopped  bool
 
 	origin func() (position, error) // asked for from when the first Next comes; nil where from is known before
-	cancel context.CancelFunc       // of the goroutine; nil before the first Next
-	wired  atomic.Pointer[wire]     // of the stream, for wake
-	shared shared
-	recent recentXIDs // whose ends the stream has brought
-	closed sync.Once
+	// snapshotted are the tables that the snapshot in front emits, for the first stream.
+	snapshotted map[schema.ID]*schema.Table
+	cancel      context.CancelFunc   // of the goroutine; nil before the first Next
+	wired       atomic.Pointer[wire] // of the stream, for wake
+	shared      shared
+	recent      recentXIDs // whose ends the stream has brought
+	closed      sync.Once
 
 	asking    atomic.Bool   // Next waits
 	streaming atomic.Bool   // the stream is open
@@ -312,7 +314,9 @@ func (r *Reader) newStream(ctx context.Context, start lsn) (*stream, error) {
 		start: start,
 	}
 	s.dec = newDecoder(r.o, r.log, r.types, r.from)
+	s.dec.snapshotted, r.snapshotted = r.snapshotted, nil
 	view := &catalogView{o: r.o, log: r.log}
+	s.view = view
 	s.dec.lookup = func(ctx context.Context, oid uint32) (t *catalogTable, err error) {
 		xid := s.dec.tx.XID
 		if t := view.known(xid, oid); t != nil {

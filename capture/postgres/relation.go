@@ -52,8 +52,13 @@ func (d *decoder) relation(ctx context.Context, m relationMessage) error {
 	s.relation = newRelation(s.id, columns, s.key, d.types, d.o)
 	s.reselect = d.o.newReselection(s.relation, s.key)
 	s.warned = make([]bool, len(columns))
-	if old != nil && old.relation != nil && reflect.DeepEqual(old.relation.table, s.relation.table) {
-		s.relation.table = old.relation.table // plans are cached by pointer
+	before := d.snapshotted[s.id]
+	delete(d.snapshotted, s.id)
+	if old != nil && old.relation != nil {
+		before = old.relation.table
+	}
+	if before != nil && reflect.DeepEqual(before, s.relation.table) {
+		s.relation.table = before // plans are cached by pointer
 	}
 	return nil
 }

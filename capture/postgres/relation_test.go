@@ -3,10 +3,13 @@
 package postgres
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"freshet/capture"
 )
 
 func TestDDLInMidStream(t *testing.T) {
@@ -279,5 +282,26 @@ func TestKeyRules(t *testing.T) {
 	for _, bad := range []string{"nothing", "a(:b", "a:b["} {
 		_, err := parseKeyRules(bad)
 		require.Error(t, err, bad)
+	}
+}
+
+// A table that has not changed since the snapshot stays the same value in the stream, so that its plans are compiled once.
+func TestTablesOfTheSnapshotAreThoseOfTheStream(t *testing.T) {
+	for _, spooled := range []bool{false, true} {
+		t.Run(fmt.Sprintf("spool %t", spooled), func(t *testing.T) {
+			f := newFixture(t)
+			if spooled {
+				f.spool = capture.NewSpool(newSpoolLog(t), "src")
+			}
+			f.Exec(t, `create type mood as enum ('ok');
+create table a(id bigint generated always as identity primary key, n numeric(10,2) not null default 1.5, v text, m mood, at timestamptz default now(), l int[]);
+create table b(id int primary key); insert into a(v) values ('x'); insert into b values (1)`)
+			s := f.open("")
+			rows := s.events(2)
+			f.Exec(t, `alter table b add v text; insert into a(v) values ('y'); insert into b values (2, 'y')`)
+			changes := s.events(2)
+			require.Same(t, rows[0].schema, changes[0].schema)
+			require.NotSame(t, rows[1].schema, changes[1].schema)
+		})
 	}
 }

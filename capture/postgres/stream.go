@@ -59,6 +59,7 @@ type stream struct {
 	statusEvery time.Duration // also a third of wal_sender_timeout at most
 	silence     time.Duration // after so long without a byte the connection is dead
 
+	view       *catalogView
 	start      lsn // that was asked for
 	received   lsn // all of the log up to here has come
 	sentFlush  lsn // the last confirmation

@@ -16,6 +16,7 @@ import (
 // keepUp does what the clock asks for: status updates, the watch for silence, and what the side connection is for.
 func (s *stream) keepUp(ctx context.Context) error {
 	now := time.Now()
+	s.view.forget(now)
 	s.r.shared.read.Store(uint64(s.received))
 	quiet := now.Sub(s.lastByte)
 	switch {

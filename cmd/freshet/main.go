@@ -7,7 +7,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"freshet/internal/cli"
@@ -16,21 +15,8 @@ import (
 // version is set by the release build: -ldflags "-X main.version=v1.2.3".
 var version string
 
-// gcPercent keeps the resident set small. The paths of changes allocate nothing, so that collections stay rare all the
-// same. The environment variable GOGC goes before it.
-const gcPercent = 25
-
-// softLimit is where the collector begins to work harder, because rows of many megabytes are on their way: what is left of
-// one should be gone before the next. GOMEMLIMIT goes before it.
-const softLimit = 384 << 20
-
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(softLimit)
-	}
+	cli.LimitMemory()
 	os.Exit(run())
 }
 

@@ -55,6 +55,7 @@ func TestMain(m *testing.M) {
 	if stop := os.Getenv(envStop); stop != "" {
 		stopAt(stop)
 	}
+	cli.LimitMemory() // as the program does
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Execute(ctx, cli.Env{Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	stop()
