@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"unicode"
 
 	"freshet/change"
@@ -20,7 +19,7 @@ import (
 type Format struct {
 	extensions bool
 	data       *json.Format
-	encoders   sync.Map // *schema.Type → emitter.Encoder
+	encoders   emitter.Cache[*schema.Type, emitter.Encoder]
 }
 
 var _ emitter.RowFormat = (*Format)(nil)
@@ -33,7 +32,7 @@ func New(o Options) *Format {
 // Compile makes the encoder of a schema: of envelopes, or the one that writes null.
 func (f *Format) Compile(t *schema.Type) (emitter.Encoder, error) {
 	if e, ok := f.encoders.Load(t); ok {
-		return e.(emitter.Encoder), nil
+		return e, nil
 	}
 	var e emitter.Encoder = nothing{}
 	if envelopeSource(t) != nil {
@@ -42,8 +41,7 @@ func (f *Format) Compile(t *schema.Type) (emitter.Encoder, error) {
 			return nil, fmt.Errorf("CloudEvents of %s: %w", t.Name, err)
 		}
 	}
-	kept, _ := f.encoders.LoadOrStore(t, e)
-	return kept.(emitter.Encoder), nil
+	return f.encoders.Keep(t, e), nil
 }
 
 // CompileEnvelope makes the encoder of a table's changes: it writes what building the envelope and encoding it writes.

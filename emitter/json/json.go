@@ -124,11 +124,11 @@ func ParseOptions(properties map[string]string) (Options, error) {
 	}, nil
 }
 
-// Format compiles schemas into encoders. It keeps one encoder per *schema.Type and one Head per content for as long as
+// Format compiles schemas into encoders. It keeps encoders by *schema.Type in a Cache, and one Head per content for as long as
 // it lives itself.
 type Format struct {
 	options  Options
-	encoders sync.Map // *schema.Type → *encoder
+	encoders emitter.Cache[*schema.Type, *encoder]
 	fields   sync.Map // *schema.Type → *node, of fields of envelopes that tables share
 	heads    sync.Map // string → *topic.Head
 }
@@ -139,7 +139,7 @@ func New(o Options) *Format { return &Format{options: o} }
 // Compile makes the encoder of a schema; t nil is the one of schemaless values.
 func (f *Format) Compile(t *schema.Type) (emitter.Encoder, error) {
 	if e, ok := f.encoders.Load(t); ok {
-		return e.(*encoder), nil
+		return e, nil
 	}
 	n, err := compile(t, f.options)
 	if err != nil {
@@ -149,8 +149,7 @@ func (f *Format) Compile(t *schema.Type) (emitter.Encoder, error) {
 	if e.head, err = f.head(t); err != nil {
 		return nil, err
 	}
-	kept, _ := f.encoders.LoadOrStore(t, e)
-	return kept.(*encoder), nil
+	return f.encoders.Keep(t, e), nil
 }
 
 // head is the Head of a schema, nil where schemas are off.

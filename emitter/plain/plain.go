@@ -8,7 +8,6 @@ package plain
 
 import (
 	"errors"
-	"sync"
 
 	"freshet/change"
 	"freshet/config"
@@ -33,7 +32,7 @@ type codec interface {
 // Converter is one of the converters of this package, set up.
 type Converter struct {
 	codec    codec
-	encoders sync.Map // *schema.Type → *encoder
+	encoders emitter.Cache[*schema.Type, *encoder]
 }
 
 var (
@@ -138,10 +137,9 @@ type encoder struct {
 // Compile makes the encoder of a schema. One that the converter refuses is refused with the first value.
 func (c *Converter) Compile(t *schema.Type) (emitter.Encoder, error) {
 	if e, ok := c.encoders.Load(t); ok {
-		return e.(*encoder), nil
+		return e, nil
 	}
-	e, _ := c.encoders.LoadOrStore(t, &encoder{c.codec, t, c.codec.check(t)})
-	return e.(*encoder), nil
+	return c.encoders.Keep(t, &encoder{c.codec, t, c.codec.check(t)}), nil
 }
 
 // Head is nil.
