@@ -47,7 +47,7 @@ func (f *fixture) stuck(ctx context.Context, t *testing.T) (s *session, run <-ch
 	}()
 	f.walsender(t)
 	f.fillSocket(t)
-	require.Positive(t, log.appended.Load())
+	waitFor(t, "a unit in the log", func() bool { return log.appended.Load() > 0 })
 	return s, ended
 }
 
