@@ -385,8 +385,13 @@ func lostError(o *options, connector string, gap error) error {
 	}
 	return &Error{
 		Op: "stream from", Subject: "slot " + strconv.Quote(o.SlotName), Err: g, permanent: true,
-		Hint: "set snapshot.mode=when_needed to read all tables again. " + repairHint(o, connector),
+		Hint: lostHint(o, connector),
 	}
+}
+
+// lostHint is the way back where changes are gone.
+func lostHint(o *options, connector string) string {
+	return "set snapshot.mode=when_needed to read all tables again. " + repairHint(o, connector)
 }
 
 // repairHint is how to read only the tables again that lack changes.

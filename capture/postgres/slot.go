@@ -274,7 +274,6 @@ func (r *Reader) startReplication(ctx context.Context, start lsn) (*pgconn.PgCon
 
 // streamError words an error of the stream that was begun at start. Those that say that the log is gone are gaps.
 func (r *Reader) streamError(start lsn, err error) error {
-	hint := "drop the slot and snapshot again: set snapshot.mode=when_needed, or delete the connector's offset"
 	var gap *gapError
 	switch {
 	case errors.As(err, &gap):
@@ -285,7 +284,7 @@ func (r *Reader) streamError(start lsn, err error) error {
 	default:
 		return wrapError("stream from", r.slotSubject(), err)
 	}
-	return &Error{Op: "stream from", Subject: r.slotSubject(), Err: err, Hint: hint, permanent: true}
+	return &Error{Op: "stream from", Subject: r.slotSubject(), Err: err, Hint: lostHint(r.o, r.conn.name), permanent: true}
 }
 
 // undecodable is the error of a server that may not be able to decode its log behind start: then it says so each time.
