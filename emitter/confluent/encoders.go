@@ -4,8 +4,8 @@ package confluent
 
 import (
 	"fmt"
-	"sync"
 
+	"freshet/emitter"
 	"freshet/emitter/topic"
 	"freshet/schema"
 )
@@ -49,8 +49,8 @@ func (e *Encoder) Failed(err error) error {
 	return fmt.Errorf("%s%w", fmt.Sprintf(e.failure, e.Topic), err)
 }
 
-// Encoders keeps one encoder per topic and *schema.Type for as long as it lives itself. It is safe for concurrent use.
-type Encoders[E any] struct{ kept sync.Map } // place → *E
+// Encoders keeps encoders by topic and *schema.Type, as many as a Cache does. It is safe for concurrent use.
+type Encoders[E any] struct{ kept emitter.Cache[place, *E] }
 
 // place is what an encoder is kept by.
 type place struct {
@@ -62,8 +62,7 @@ type place struct {
 func (e *Encoders[E]) Of(name string, t *schema.Type, build func() *E) *E {
 	at := place{name, t}
 	if kept, ok := e.kept.Load(at); ok {
-		return kept.(*E)
+		return kept
 	}
-	kept, _ := e.kept.LoadOrStore(at, build())
-	return kept.(*E)
+	return e.kept.Keep(at, build())
 }
