@@ -82,7 +82,7 @@ func Test_tx_10m_rows_fixed_memory(t *testing.T) {
 // thousand by make chaos.
 func Test_10k_tables_fixed_memory(t *testing.T) {
 	db := testdb.NewPostgres(t, testdb.Options{}) // to drop a database with so many files takes a minute
-	each := func(statement string) { // a hundred in a transaction, because each table has a lock
+	each := func(statement string) {              // a hundred in a transaction, because each table has a lock
 		for first := 1; first <= *largeTables; first += 100 {
 			db.Exec(t, fmt.Sprintf("do $$ begin for t in %d..%d loop %s end loop; end $$", first, min(first+99, *largeTables), statement))
 		}
