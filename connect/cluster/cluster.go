@@ -26,6 +26,7 @@ import (
 // Peers asks other workers of the group. Errors of theirs are *connect.Error.
 type Peers interface {
 	PutTaskConfigs(ctx context.Context, leaderURL, connector string, s connect.Signature) error
+	FenceZombies(ctx context.Context, leaderURL, connector string, s connect.Signature) error
 }
 
 // Options is what a Herder needs.
@@ -45,6 +46,8 @@ type Options struct {
 	SyncTimeout, UnsyncBackoff time.Duration
 	// StopTimeout is how long tasks may take to end, all together, before they are left behind.
 	StopTimeout time.Duration
+	// Fence keeps the first so many tasks of a connector, those of before, from writing; nil where sources are not exactly-once.
+	Fence func(ctx context.Context, connector string, tasks int, cfg map[string]string) error
 	// SetLevel sets the level of a logger of this process; nil ignores such requests.
 	SetLevel func(logger, level string)
 	Log      *slog.Logger

@@ -87,6 +87,11 @@ func (h *Herder) sign(configs []map[string]string) (connect.Signature, error) {
 	if err != nil {
 		return connect.Signature{}, err
 	}
+	return h.signed(body)
+}
+
+// signed is the signature of a request with a body, which may be none.
+func (h *Herder) signed(body []byte) (connect.Signature, error) {
 	s := connect.Signature{Body: body}
 	if h.member.Version() != group.Sessioned {
 		return s, nil

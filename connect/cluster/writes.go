@@ -145,14 +145,6 @@ func (h *Herder) PutTaskConfigs(ctx context.Context, name string, configs []map[
 	})
 }
 
-// FenceZombies has nothing to fence where no source is exactly-once.
-func (h *Herder) FenceZombies(ctx context.Context, name string, s connect.Signature) error {
-	if err := h.verify(s); err != nil {
-		return err
-	}
-	return h.do(ctx, func(ctx context.Context) error { return h.leading(ctx, name, connect.NotFound) })
-}
-
 // Offsets are the durable positions of the connector.
 func (h *Herder) Offsets(ctx context.Context, name string) ([]connect.Offset, error) {
 	cfg, ok := h.o.Configs.Snapshot().Connectors[name]
@@ -189,6 +181,11 @@ func (h *Herder) stopped(ctx context.Context, name string, f func(context.Contex
 		made, err := h.o.Worker.NewConnector(name, s.Connectors[name])
 		if err != nil {
 			return err
+		}
+		if made.Plugin.Source != nil { // a task that was left behind must not write its position over the new one
+			if err := h.fence(ctx, name); err != nil {
+				return err
+			}
 		}
 		return f(ctx, made)
 	})

@@ -132,7 +132,12 @@ func (w *sharing) herder() (h *cluster.Herder, closed func(), err error) {
 		Configs: backing.NewConfigs(stores), Statuses: backing.NewStatuses(stores), Group: member, WorkerID: id, Peers: &rest.Peers{Client: forward},
 		Session: w.session, SyncTimeout: w.syncTimeout, UnsyncBackoff: w.unsync, StopTimeout: w.connect.DrainTimeout + stopGrace, Log: w.Log,
 	}
-	return cluster.New(o), client.Close, nil
+	if w.exactlyOnce {
+		o.Fence = w.topics.fence
+	}
+	herder := cluster.New(o)
+	w.topics.o.Claim = herder.Guard
+	return herder, client.Close, nil
 }
 
 // stopGrace is what tasks may take beyond their own time to drain.

@@ -87,7 +87,6 @@ var groupDefinition = func() config.Def {
 		config.Key{
 			Name: "exactly.once.source.support", Type: config.String, Default: "disabled", HasDefault: true, Importance: config.High,
 			Doc: "Exactly-once sources. preparing is for a first round of restarts of all workers of a group, enabled for a second.", Check: foldedOneOf("disabled", "preparing", "enabled"),
-			Later: "sources are at-least-once",
 		},
 		key("offset.flush.interval.ms", config.Long, "60000", "Length of transactions with transaction.boundary=interval, where the connector does not say."),
 		config.Key{Name: "offset.flush.timeout.ms", Type: config.Long, Default: "5000", HasDefault: true, Importance: config.Low, Ignored: "positions are written as soon as the records before them are"},

@@ -119,6 +119,12 @@ func (c *cluster) lines(t *testing.T, name string, n int) {
 func TestDistributedBounce(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, testdb.NewKafka(t, kafkaserver.Options{}).Address())
+	require.Len(t, c.bounce(t, 12), 4)
+}
+
+// bounce stops and kills three workers by turns, so many times, while lines come, and returns how many each file has.
+func (c *cluster) bounce(t *testing.T, times int) map[string]int {
+	t.Helper()
 	workers := []*worker{c.start(t), c.start(t), c.start(t)}
 	names := []string{"a", "b", "c", "d"}
 	for n, name := range names {
@@ -147,7 +153,7 @@ func TestDistributedBounce(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	for bounce := range 12 {
+	for bounce := range times {
 		n := random.IntN(3)
 		if bounce%2 == 0 {
 			workers[n].stop(t)
@@ -161,12 +167,15 @@ func TestDistributedBounce(t *testing.T) {
 	}
 	stop()
 	writers.Wait()
+	all := map[string]int{}
 	for n, name := range names {
 		c.lines(t, name, written[n])
+		all[name] = written[n]
 	}
 	for _, w := range workers {
 		w.stop(t)
 	}
+	return all
 }
 
 // A worker that is killed leaves its tasks to the others; a request goes to any worker; the leader may go.
