@@ -243,7 +243,7 @@ func (p *Pipeline) append(ctx context.Context, f *frame, open *sync.WaitGroup, w
 
 // encodeBatch makes the records of a batch in the frame's arena.
 func (p *Pipeline) encodeBatch(rec *recorder, f *frame) error {
-	rec.arena, rec.out = f.arena[:0], f.records[:0]
+	rec.arena, rec.out, rec.inBatch = f.arena[:0], f.records[:0], nil
 	if n := len(f.batch.Arena); n > largeBatch {
 		rec.arena = slices.Grow(rec.arena, n/3*4) // growing by and by leaves garbage of several times its size
 	}

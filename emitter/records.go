@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"freshet/change"
 	"freshet/emitter/topic"
@@ -23,6 +24,42 @@ type tablePlan struct {
 	key        Encoder
 	envelope   *Envelope
 	value      EnvelopeEncoder
+	variants   map[variant]EnvelopeEncoder // of value, that transforms ask for
+}
+
+// variant is another type of an envelope, which differs in names alone, or another topic.
+type variant struct {
+	typ   *schema.Type
+	topic string
+}
+
+// maxVariants bounds them: topics may come from data.
+const maxVariants = 256
+
+// encoder is the encoder of events whose envelope is of a type that transforms may have renamed, for a topic.
+func (r *recorder) encoder(p *tablePlan, t *schema.Type, name string) (EnvelopeEncoder, error) {
+	if !r.bound {
+		name = p.routed
+	}
+	if t == p.envelope.Type && name == p.routed {
+		return p.value, nil
+	}
+	v := variant{t, name}
+	if e, ok := p.variants[v]; ok {
+		return e, nil
+	}
+	envelope := *p.envelope
+	envelope.Type, envelope.Topic = t, name
+	e, err := r.format.CompileEnvelope(&envelope)
+	if err != nil {
+		return nil, err
+	}
+	if p.variants == nil || len(p.variants) >= maxVariants {
+		p.variants = map[variant]EnvelopeEncoder{}
+	}
+	v.topic = strings.Clone(name)
+	p.variants[v] = e
+	return e, nil
 }
 
 // recorder makes records of changes. It belongs to the encoding goroutine.
@@ -30,8 +67,10 @@ type recorder struct {
 	o       *Options
 	format  RowFormat // of values
 	source  *schema.Type
-	context []topic.Header     // context headers, shared by all records
-	typed   []transform.Header // the same for transforms
+	context []topic.Header     // context headers, shared by all records,
+	texts   []string           // and their values
+	typed   []transform.Header // the same for transforms, with values
+	inBatch *change.Batch      // that these are in; nil at the start of a batch
 	lazy    bool               // transforms look inside records
 	bound   bool               // values are encoded for one topic
 	plans   map[*schema.Table]*tablePlan
@@ -70,7 +109,8 @@ func newRecorder(o *Options, stats *Stats) (*recorder, error) {
 				return nil, fmt.Errorf("encode header %q: %w", key, err)
 			}
 			r.context = append(r.context, topic.Header{Key: key, Value: value})
-			r.typed = append(r.typed, transform.Header{Key: key, Raw: value})
+			r.typed = append(r.typed, transform.Header{Key: key, Type: textType, Raw: value})
+			r.texts = append(r.texts, h[1])
 		}
 	}
 	return r, nil
@@ -314,7 +354,7 @@ func (r *recorder) headers(b *change.Batch, first *transform.Header) ([]topic.He
 }
 
 func (r *recorder) header(b *change.Batch, h *transform.Header) (topic.Header, error) {
-	if h.Stored() {
+	if h.Stored() || h.Raw != nil {
 		return topic.Header{Key: h.Key, Value: h.Raw}, nil
 	}
 	value, err := r.o.Header.AppendHeader(nil, h.Type, b, h.Value)
@@ -327,9 +367,9 @@ func (r *recorder) header(b *change.Batch, h *transform.Header) (topic.Header, e
 // addTransformed runs the chain over the event and over its tombstone. The tombstone begins with the headers that the
 // event ended with: in the original both share one object.
 func (r *recorder) addTransformed(p *tablePlan, b *change.Batch, c *change.Change, first *transform.Header, tombstone bool, now int64) error {
-	rec := transform.Record{Topic: p.topic, Partition: topic.AnyPartition, TimeMillis: transform.NoTime, Data: b, Headers: r.typed}
+	rec := transform.Record{Topic: p.topic, Partition: topic.AnyPartition, TimeMillis: transform.NoTime, Data: b, Headers: r.contextIn(b)}
 	if first != nil {
-		rec.Headers = append([]transform.Header{*first}, r.typed...)
+		rec.Headers = append([]transform.Header{*first}, rec.Headers...)
 	}
 	if p.keyed(c) {
 		rec.KeyType = p.keyType
@@ -364,6 +404,17 @@ func (r *recorder) addTransformed(p *tablePlan, b *change.Batch, c *change.Chang
 	return r.tolerated(c, err)
 }
 
+// contextIn are the context headers for transforms, with values in a batch.
+func (r *recorder) contextIn(b *change.Batch) []transform.Header {
+	if r.inBatch != b {
+		for i := range r.typed {
+			r.typed[i].Value = b.Text(r.texts[i])
+		}
+		r.inBatch = b
+	}
+	return r.typed
+}
+
 // addTyped encodes a record that went through transforms: by the plan of its table where they left it alone.
 func (r *recorder) addTyped(p *tablePlan, b *change.Batch, c *change.Change, rec *transform.Record, now int64) error {
 	out := topic.Record{Topic: rec.Topic, Partition: rec.Partition}
@@ -381,19 +432,10 @@ func (r *recorder) addTyped(p *tablePlan, b *change.Batch, c *change.Change, rec
 	if out.Key, err = r.typedData(r.o.Key, b, rec.Topic, rec.KeyType, rec.Key); err != nil {
 		return failedAt(change.StageKey, fmt.Errorf("encode key for topic %q: %w", rec.Topic, err))
 	}
-	if !rec.Touched && rec.Topic != p.routed && r.bound { // the table's plan is of another topic
-		if err = rec.Load(); err != nil {
-			return fmt.Errorf("build the value for topic %q: %w", rec.Topic, err)
-		}
-		rec.Touched = true
-	}
 	if rec.Touched {
 		out.Value, err = r.typedData(r.o.Value, b, rec.Topic, rec.ValueType, rec.Value)
 	} else {
-		mark := len(r.arena)
-		if r.arena, err = p.value.AppendValue(r.arena, b, c, now); err == nil {
-			out.Value = topic.Data{Head: p.value.Head(), Body: r.arena[mark:len(r.arena):len(r.arena)]}
-		}
+		out.Value, err = r.eventData(p, b, c, rec, now)
 	}
 	if err != nil {
 		return failedAt(change.StageValue, fmt.Errorf("encode value for topic %q: %w", rec.Topic, err))
@@ -403,6 +445,21 @@ func (r *recorder) addTyped(p *tablePlan, b *change.Batch, c *change.Change, rec
 		r.stats.count(c.Op)
 	}
 	return nil
+}
+
+// eventData encodes an event that transforms left alone, but for names.
+func (r *recorder) eventData(p *tablePlan, b *change.Batch, c *change.Change, rec *transform.Record, now int64) (topic.Data, error) {
+	e, err := r.encoder(p, rec.ValueType, rec.Topic)
+	if err != nil {
+		return topic.Data{}, err
+	}
+	mark := len(r.arena)
+	out, err := e.AppendValue(r.arena, b, c, now)
+	if err != nil {
+		return topic.Data{}, err
+	}
+	r.arena = out
+	return topic.Data{Head: e.Head(), Body: r.arena[mark:len(r.arena):len(r.arena)]}, nil
 }
 
 func (r *recorder) typedData(f Format, b *change.Batch, name string, t *schema.Type, v change.Value) (topic.Data, error) {

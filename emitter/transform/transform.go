@@ -44,8 +44,8 @@ type Record struct {
 	Touched bool
 }
 
-// Header is a record header. With a Type it is a typed value; without one it is a value of schemaless data, or, where that
-// is null, as stored: Raw, where nil is null.
+// Header is a record header. With a Type it is a typed value, and Raw, if not nil, how that is stored. Without one it is a
+// value of schemaless data, or, where that is null, as stored: Raw, where nil is null.
 type Header struct {
 	Key   string
 	Type  *schema.Type
@@ -72,6 +72,13 @@ func (r *Record) SetKey(t *schema.Type, v change.Value) { r.KeyType, r.Key = t, 
 // SetValue replaces the value.
 func (r *Record) SetValue(t *schema.Type, v change.Value) {
 	r.ValueType, r.Value, r.Touched, r.Lazy = t, v, true, nil
+}
+
+// Rename gives the value a type that differs from its own in names alone. It needs no Load.
+func (r *Record) Rename(t *schema.Type) {
+	if r.ValueType = t; r.Lazy == nil {
+		r.Touched = true
+	}
 }
 
 // IsNull says whether the value is null, with or without a schema. It needs no Load.
