@@ -195,10 +195,11 @@ func (l *Letters) pipeline(ctx context.Context) (*retrying, error) {
 		return nil, err
 	}
 	r := &retrying{decoder: l.c.set.converters.decoder(), batch: sinks.Batch{Next: map[topic.Partition]int64{}}}
-	if r.transforms, err = l.c.sinkTransforms(now.values); err != nil {
+	log := l.c.worker.log.With("connector", l.c.Name, "queue", l.queue)
+	if r.transforms, err = l.c.sinkTransforms(now.values, log); err != nil {
 		return nil, err
 	}
-	env := sinks.Env{Connector: l.c.Name, Group: GroupOf(l.c.Name), Log: l.c.worker.log.With("connector", l.c.Name, "queue", l.queue)}
+	env := sinks.Env{Connector: l.c.Name, Group: GroupOf(l.c.Name), Log: log}
 	r.writer, err = l.c.Plugin.Sink.Open(ctx, env, now.values)
 	return r, err
 }

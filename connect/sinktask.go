@@ -35,7 +35,7 @@ func subscription(name string, v config.Values) (topic.Subscription, error) {
 }
 
 // chainOf makes the transforms of a task.
-func (w *Worker) chainOf(v config.Values) (transform.Chain, error) {
+func (w *Worker) chainOf(v config.Values, log *slog.Logger) (transform.Chain, error) {
 	chain, problems := transform.Parse(v.Raw(), w.transforms...)
 	if errs := config.Errors(problems); len(errs) > 0 {
 		return nil, finalError{errs[0]}
@@ -43,6 +43,7 @@ func (w *Worker) chainOf(v config.Values) (transform.Chain, error) {
 	if err := chain.Ready(); err != nil {
 		return nil, settingError{err}
 	}
+	chain.Log(log)
 	return chain, nil
 }
 
@@ -69,7 +70,7 @@ func (c *Connector) sinkOpener(task int, log *slog.Logger, counts *errorCounts) 
 		if err != nil {
 			return nil, err
 		}
-		transforms, err := c.sinkTransforms(v)
+		transforms, err := c.sinkTransforms(v, log)
 		if err != nil {
 			return nil, err
 		}
@@ -95,8 +96,8 @@ func (c *Connector) sinkOpener(task int, log *slog.Logger, counts *errorCounts) 
 }
 
 // sinkTransforms are the transforms of one attempt.
-func (c *Connector) sinkTransforms(v config.Values) ([]sinks.Transform, error) {
-	chain, err := c.worker.chainOf(v)
+func (c *Connector) sinkTransforms(v config.Values, log *slog.Logger) ([]sinks.Transform, error) {
+	chain, err := c.worker.chainOf(v, log)
 	if err != nil || len(chain) == 0 {
 		return nil, err
 	}

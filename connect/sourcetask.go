@@ -103,7 +103,7 @@ func (c *Connector) sourceOpener(task int, log *slog.Logger, s *SupervisorOption
 		if err != nil {
 			return nil, fmt.Errorf("load the last position: %w", err)
 		}
-		chain, err := c.worker.chainOf(v)
+		chain, err := c.worker.chainOf(v, log)
 		if err != nil {
 			return nil, err
 		}

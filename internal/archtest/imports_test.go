@@ -64,6 +64,7 @@ var drivers = map[string][]string{
 	"github.com/twmb/franz-go":                   {"emitter/topic/kafka", "internal/kafkaclient", "connect/cluster/backing", "connect/cluster/group", "schema/registry", "test/peer"},
 	"github.com/twmb/franz-go/pkg/kfake":         testOnly,
 	"github.com/bufbuild/protocompile":           {"emitter/protobuf"},
+	"github.com/google/cel-go":                   {"emitter/transform"},
 	"github.com/spf13/cobra":                     {"internal/cli"},
 	"github.com/prometheus/client_golang":        {"connect", "connect/rest", "internal/worker"},
 	"github.com/vbauerster/mpb/v8":               {"internal/replicate"},

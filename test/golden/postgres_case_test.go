@@ -81,9 +81,14 @@ func runCase(t *testing.T, dir string, spec caseFile) outcome {
 	if need := postgresSince[filepath.Base(dir)]; version < need {
 		t.Skipf("this is PostgreSQL %d; the case needs %d", version, need)
 	}
+	partitions := int64(1)
+	if n := spec.Config["topic.creation.default.partitions"]; n != "" {
+		partitions, err = strconv.ParseInt(n, 10, 32)
+		require.NoError(t, err)
+	}
 	name := "g" + strings.TrimPrefix(s.Database, "t")
 	r := &run{
-		t: t, dir: dir, spec: spec, server: s, worker: newWorker(t), name: name,
+		t: t, dir: dir, spec: spec, server: s, worker: newWorkerWith(t, int32(partitions)), name: name,
 		names: strings.NewReplacer(s.Database, "${db}", name, "${slot}"),
 		out:   outcome{version: version, offsets: map[string]string{}},
 	}

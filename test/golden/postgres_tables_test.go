@@ -11,25 +11,11 @@ import (
 )
 
 const (
-	needsTransform = "of the transforms of Debezium only ExtractNewRecordState is served yet"
+	needsTransform = "the transforms of names of the JDBC sink are not served yet"
 )
 
 // postgresSkipped are the recorded cases that need what is not served yet, and what that is.
-var postgresSkipped = map[string]string{
-	"smt-decode-message": needsTransform,
-
-	"error-smt-timezone-two-rules": needsTransform,
-	"smt-by-logical-table-router":  needsTransform,
-	"smt-changed-fields":           needsTransform,
-	"smt-changed-headers":          needsTransform,
-	"smt-extract-schema":           needsTransform,
-	"smt-header-to-value":          needsTransform,
-	"smt-outbox":                   needsTransform,
-	"smt-outbox-expand":            needsTransform,
-	"smt-partition-routing":        needsTransform,
-	"smt-timezone":                 needsTransform,
-	"smt-timezone-after-field":     needsTransform,
-}
+var postgresSkipped = map[string]string{}
 
 // postgresDifferent are the cases whose recording is a defect of the original, and what is right instead. Their expected
 // output is in expected/postgres.

@@ -53,7 +53,14 @@ func (l *logText) String() string {
 // newWorker starts a worker whose own properties are those of the recorded one.
 func newWorker(t *testing.T) *worker {
 	t.Helper()
-	return newWorkerOf(t, connect.NewPlugins([]capture.Connector{postgres.New()}, nil), map[string]string{
+	return newWorkerWith(t, 1)
+}
+
+// newWorkerWith starts one whose topics have some partitions: where the original's connector asks for them
+// (topic.creation), here it is the log that decides.
+func newWorkerWith(t *testing.T, partitions int32) *worker {
+	t.Helper()
+	return newWorkerOn(t, local.Options{DefaultPartitions: partitions}, connect.NewPlugins([]capture.Connector{postgres.New()}, nil), map[string]string{
 		"key.converter":   "org.apache.kafka.connect.json.JsonConverter",
 		"value.converter": "org.apache.kafka.connect.json.JsonConverter",
 	})
@@ -62,12 +69,17 @@ func newWorker(t *testing.T) *worker {
 // newWorkerOf starts a worker with some plug-ins and properties of its own.
 func newWorkerOf(t *testing.T, plugins *connect.Plugins, properties map[string]string, transforms ...transform.Own) *worker {
 	t.Helper()
+	return newWorkerOn(t, local.Options{}, plugins, properties, transforms...)
+}
+
+func newWorkerOn(t *testing.T, topics local.Options, plugins *connect.Plugins, properties map[string]string, transforms ...transform.Own) *worker {
+	t.Helper()
 	ctx := t.Context()
 	said := &logText{}
 	logger := slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), said), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	db, err := store.Open(t.TempDir(), store.Options{Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	log, err := local.Open(db, local.Options{})
+	log, err := local.Open(db, topics)
 	require.NoError(t, err)
 	w := connect.NewWorker(connect.WorkerOptions{
 		Plugins: plugins, Topics: log, Config: connect.WorkerConfig{Properties: properties}, Log: logger, Transforms: transforms,
