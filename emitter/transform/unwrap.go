@@ -46,7 +46,6 @@ var unwrapKind = kind{
 			mode: v.Get("delete.tombstone.handling.mode"), routeBy: v.Get("route.by.field"),
 			nullsToDefaults: v.Bool("replace.null.with.default"), headerPrefix: v.Get("add.headers.prefix"),
 			fields: references(v.List("add.fields"), v.Get("add.fields.prefix")),
-			shapes: map[shapeKey]*unwrapShape{},
 			drop: dropFields{
 				header: v.Get("drop.fields.header.name"), fromKey: v.Bool("drop.fields.from.key"),
 				optionalOnly: v.Bool("drop.fields.keep.schema.compatible"), types: map[dropKey]*dropped{},
@@ -64,7 +63,7 @@ type unwrap struct {
 	headerPrefix    string
 	routeBy         string
 	nullsToDefaults bool
-	shapes          map[shapeKey]*unwrapShape
+	shapes          memo[shapeKey, *unwrapShape]
 	drop            dropFields
 }
 
@@ -99,7 +98,7 @@ type shapeKey struct {
 
 // unwrapShape is what is known of the envelopes of one schema.
 type unwrapShape struct {
-	op, row int // indexes of fields of the envelope
+	row     int // index of the row in the envelope
 	out     *schema.Type
 	deleted bool // the row gets __deleted after its own fields
 	fields  []place
@@ -115,20 +114,17 @@ type place struct {
 
 // Apply turns an envelope into a row. Other records pass unchanged.
 func (t *unwrap) Apply(r *Record) (bool, error) {
-	if err := r.Load(); err != nil {
+	env, ok, err := r.event()
+	switch {
+	case err != nil:
 		return false, err
-	}
-	if r.ValueType == nil && r.Value.IsNull() {
+	case !ok && r.ValueType == nil && r.Value.IsNull():
 		return t.tombstone(r), nil
-	}
-	if r.ValueType == nil || r.ValueType.Kind != schema.Struct || !strings.HasSuffix(r.ValueType.Name, "Envelope") || r.Value.IsNull() {
+	case !ok:
 		return true, nil
 	}
-	env := r.Data.RowOf(r.Value)
-	op := change.Op(0)
-	if i := r.ValueType.FieldIndex("op"); i >= 0 && !r.Data.At(env, i).IsNull() {
-		op = change.Op(r.Data.String(r.Data.At(env, i))[0])
-	}
+	e := envelopeOf(r.ValueType)
+	op := e.operation(r.Data, env)
 	if op == change.Truncate {
 		return false, nil
 	}
@@ -174,12 +170,13 @@ var stringType = &schema.Type{Kind: schema.String}
 
 func (t *unwrap) shape(env *schema.Type, before bool) *unwrapShape {
 	key := shapeKey{env, before}
-	if s, ok := t.shapes[key]; ok {
+	if s, ok := t.shapes.get(key); ok {
 		return s
 	}
-	s := &unwrapShape{op: env.FieldIndex("op"), row: env.FieldIndex("after")}
+	e := envelopeOf(env)
+	s := &unwrapShape{row: e.after}
 	if before {
-		s.row = env.FieldIndex("before")
+		s.row = e.before
 	}
 	if s.row >= 0 {
 		row := env.Fields[s.row].Type
@@ -196,11 +193,7 @@ func (t *unwrap) shape(env *schema.Type, before bool) *unwrapShape {
 	} else {
 		s = nil
 	}
-	if len(t.shapes) >= 4096 { // far more than live table versions: forget the dead ones
-		clear(t.shapes)
-	}
-	t.shapes[key] = s
-	return s
+	return t.shapes.put(key, s)
 }
 
 func places(env *schema.Type, refs []reference) []place {
@@ -279,8 +272,8 @@ func (t *unwrap) flatten(r *Record, s *unwrapShape, env change.Row, deleted bool
 	row := r.Data.RowOf(v)
 	for i := range n {
 		f := r.Data.At(row, i)
-		if ft := s.out.Fields[i].Type; f.IsNull() && t.nullsToDefaults && ft.Default != nil {
-			f = r.Data.AppendLiteral(ft.Default, ft)
+		if t.nullsToDefaults {
+			f = orDefault(r.Data, f, s.out.Fields[i].Type)
 		}
 		r.Data.Set(out, i, f)
 	}
