@@ -133,7 +133,13 @@ func (w *sharing) herder() (h *cluster.Herder, closed func(), err error) {
 		Session: w.session, SyncTimeout: w.syncTimeout, UnsyncBackoff: w.unsync, StopTimeout: w.connect.DrainTimeout + stopGrace, Log: w.Log,
 	}
 	if w.exactlyOnce {
-		o.Fence = w.topics.fence
+		o.Fence = func(ctx context.Context, connector string, tasks int, cfg map[string]string) error {
+			cfg, err := w.connect.Providers.Resolve(cfg) // the settings of its admin client may be secrets
+			if err != nil {
+				return err
+			}
+			return w.topics.fence(ctx, connector, tasks, cfg)
+		}
 	}
 	herder := cluster.New(o)
 	w.topics.o.Claim = herder.Guard
