@@ -129,6 +129,7 @@ func (w *world) start() *worker {
 		},
 		Session:     cluster.Session{KeyAlgorithm: "HmacSHA256", KeyTTL: time.Hour, Algorithm: "HmacSHA256", Verified: []string{"HmacSHA256"}},
 		SyncTimeout: 3 * time.Second, UnsyncBackoff: time.Second,
+		SetLevel: func(logger, level string) { log.Info("level is set", "logger", logger, "level", level) },
 	})
 	handler := rest.New(rest.Options{Herder: x.herder, Starting: x.herder.Starting, Forward: plain, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -463,4 +464,19 @@ func TestFailedConnector(t *testing.T) {
 	require.Equal(t, "RUNNING RUNNING", a.states("c0"))
 	a.must(204, "DELETE", "connectors/x", "")
 	waitFor(t, "nothing is left", func() bool { return first(a.ask("GET", "connectors/x/status", "")) == 404 })
+}
+
+// A level for all workers reaches all.
+func TestLoggerLevelOfTheGroup(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.start(), w.start()
+	for _, x := range []*worker{a, b} {
+		waitFor(t, "it is in the group", func() bool { return x.herder.Starting() == "" })
+	}
+	require.NoError(t, b.herder.SetLoggerLevel(t.Context(), "io.debezium", "DEBUG"))
+	for _, x := range []*worker{a, b} {
+		waitFor(t, "the level is set", func() bool {
+			return strings.Contains(x.logs.String(), `msg="level is set" logger=io.debezium level=DEBUG`)
+		})
+	}
 }

@@ -145,6 +145,11 @@ func (h *Herder) PutTaskConfigs(ctx context.Context, name string, configs []map[
 	})
 }
 
+// SetLoggerLevel has every worker of the group set the level of a logger.
+func (h *Herder) SetLoggerLevel(ctx context.Context, name, level string) error {
+	return h.o.Configs.PutLoggerLevel(ctx, name, level)
+}
+
 // Offsets are the durable positions of the connector.
 func (h *Herder) Offsets(ctx context.Context, name string) ([]connect.Offset, error) {
 	cfg, ok := h.o.Configs.Snapshot().Connectors[name]

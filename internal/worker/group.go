@@ -141,6 +141,13 @@ func (w *sharing) herder() (h *cluster.Herder, closed func(), err error) {
 			return w.topics.fence(ctx, connector, tasks, cfg)
 		}
 	}
+	if w.Levels != nil {
+		o.SetLevel = func(logger, level string) {
+			if _, err := w.Levels.Set(logger, level); err != nil {
+				w.Log.Warn("the level of a logger that the group was told is not set", "logger", logger, "level", level, "error", err)
+			}
+		}
+	}
 	herder := cluster.New(o)
 	w.topics.o.Claim = herder.Guard
 	return herder, client.Close, nil
