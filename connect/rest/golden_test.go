@@ -72,7 +72,7 @@ var skippedFiles = map[string]string{
 	"debezium-postgres-plugin-config": "test/golden compares it: the plug-ins here are others",
 	"debezium-postgres-validate":      "test/golden compares it: the plug-ins here are others",
 	"failed-instances":                "needs the recording's own test plug-ins; TestFailedInstances in connect/standalone covers it",
-	"forwarding":                      "a worker of one process forwards nothing",
+	"forwarding":                      "a worker of one process forwards nothing; TestGoldenForwarding in connect/cluster runs it",
 	"second-worker-joins":             "a worker of one process has no group",
 	"validate-topic-creation":         "topic.creation.* means something where topics are in Kafka, and is judged there when a task starts: TestRunInKafka in internal/worker",
 }
