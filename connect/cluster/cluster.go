@@ -135,7 +135,7 @@ func (h *Herder) Run(ctx context.Context) error {
 	h.o.Configs.Close(closing)
 	h.o.Statuses.Close(closing)
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // asked to stop
+		return nil
 	}
 	return err
 }

@@ -109,8 +109,10 @@ func (w *world) start() *worker {
 		Statuses: backing.Topic{Name: w.group + "-status", Partitions: 5, Replication: 1},
 	}
 	offsets := backing.NewOffsets(stores)
-	topics, err := kafka.Open(kafka.Options{Log: log, Brokers: w.brokers, Producer: client, Consumer: client, Admin: client, Marks: cluster.Marks{Offsets: offsets},
-		Creation: func(string) (kafka.Creation, bool) { return kafka.Creation{Partitions: 1, Replication: 1}, true }})
+	topics, err := kafka.Open(kafka.Options{
+		Log: log, Brokers: w.brokers, Producer: client, Consumer: client, Admin: client, Marks: cluster.Marks{Offsets: offsets},
+		Creation: func(string) (kafka.Creation, bool) { return kafka.Creation{Partitions: 1, Replication: 1}, true },
+	})
 	require.NoError(w.t, err)
 	member, err := kgo.NewClient(append(client, kgo.ClientID("connect-"+x.id), kgo.RetryTimeout(time.Second), kgo.RequestRetries(2))...)
 	require.NoError(w.t, err)

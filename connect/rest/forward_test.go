@@ -151,11 +151,11 @@ func TestForwardingToSomethingElse(t *testing.T) {
 		status  int
 		message string
 	}{
-		{"no worker", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 401) }, 500, "IO Error trying to forward REST request: the other worker answered 401"},
-		{"a redirection", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", 302) }, 500, "Unexpected status code"},
+		{"no worker", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusUnauthorized) }, 500, "IO Error trying to forward REST request: the other worker answered 401"},
+		{"a redirection", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", http.StatusFound) }, 500, "Unexpected status code"},
 		{"the login is passed on", func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Basic x" || r.Header.Get("Cookie") != "" || r.Header.Get("User-Agent") != "kafka-connect" {
-				http.Error(w, "{}", 401)
+				http.Error(w, "{}", http.StatusUnauthorized)
 			}
 		}, 200, ""},
 	} {

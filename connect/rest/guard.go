@@ -130,8 +130,10 @@ func (a *api) authenticated(next http.Handler) http.Handler {
 			a.send(w, reply{status: http.StatusTooManyRequests, body: failure{http.StatusTooManyRequests, "Too many wrong tokens from this address: try again later"}})
 		default:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="freshet"`)
-			a.send(w, reply{status: http.StatusUnauthorized, body: failure{http.StatusUnauthorized,
-				"User cannot access the resource: send Authorization: Bearer TOKEN with a token of rest.auth.token.file"}})
+			a.send(w, reply{status: http.StatusUnauthorized, body: failure{
+				http.StatusUnauthorized,
+				"User cannot access the resource: send Authorization: Bearer TOKEN with a token of rest.auth.token.file",
+			}})
 		}
 	})
 }

@@ -271,7 +271,8 @@ func TestParseHeaders(t *testing.T) {
 	got, err := ParseHeaders(`set X-Frame-Options: DENY,"add Cache-Control: no-cache, no-store", setDate Expires: 31540000000`)
 	require.NoError(t, err)
 	require.Equal(t, []Header{
-		{Name: "X-Frame-Options", Value: "DENY"}, {Name: "Cache-Control", Value: "no-cache, no-store", Add: true},
+		{Name: "X-Frame-Options", Value: "DENY"},
+		{Name: "Cache-Control", Value: "no-cache, no-store", Add: true},
 		{Name: "Expires", Value: "Fri, 01 Jan 1971 01:06:40 GMT"},
 	}, got)
 	for _, bad := range []string{"X: y", "put X: y", "set X y", "set : y", "setDate X: soon", "set X Y: z"} {

@@ -227,9 +227,10 @@ func (s *schemas) operation(verb, path string, o operation) map[string]any {
 
 // operationID is a name such as getConnectorsNameConfig.
 func operationID(verb, path string) string {
-	id := strings.ToLower(verb)
+	var id strings.Builder
+	id.WriteString(strings.ToLower(verb))
 	for _, word := range strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune("/{}-.", r) }) {
-		id += strings.ToUpper(word[:1]) + word[1:]
+		id.WriteString(strings.ToUpper(word[:1]) + word[1:])
 	}
-	return id
+	return id.String()
 }

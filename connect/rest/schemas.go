@@ -37,10 +37,10 @@ var (
 )
 
 func (s *schemas) ofType(t reflect.Type) map[string]any {
-	switch {
-	case t == timeType:
+	switch t {
+	case timeType:
 		return map[string]any{"type": "string", "format": "date-time"}
-	case t == rawType:
+	case rawType:
 		return map[string]any{} // any JSON
 	}
 	switch t.Kind() {
@@ -87,8 +87,8 @@ func (s *schemas) reference(t reflect.Type) map[string]any {
 
 // members adds the members of a struct, those of embedded ones among them.
 func (s *schemas) members(t reflect.Type, members map[string]any, required *[]any) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
+		f := f
 		tag, tagged := f.Tag.Lookup("json")
 		name, options, _ := strings.Cut(tag, ",")
 		if f.Anonymous && !tagged {

@@ -57,8 +57,10 @@ func Listen(ctx context.Context, o Listener) (net.Listener, error) {
 	case "http":
 	case "https":
 		if o.TLS == nil {
-			return nil, &ListenError{listener, errors.New("there is no certificate for it"),
-				"name a file with key and certificates in ssl.keystore.location, or in listeners.https.ssl.keystore.location (PEM, PKCS12 or JKS)"}
+			return nil, &ListenError{
+				listener, errors.New("there is no certificate for it"),
+				"name a file with key and certificates in ssl.keystore.location, or in listeners.https.ssl.keystore.location (PEM, PKCS12 or JKS)",
+			}
 		}
 	default:
 		return nil, &ListenError{listener, errors.New(u.Scheme + " is not served"), "write http or https"}

@@ -64,8 +64,14 @@ var severities = []struct {
 	name  string
 	least slog.Level
 }{
-	{"ALL", math.MinInt}, {"TRACE", slog.LevelDebug - 4}, {"DEBUG", slog.LevelDebug}, {"INFO", slog.LevelInfo},
-	{"WARN", slog.LevelWarn}, {"ERROR", slog.LevelError}, {"FATAL", slog.LevelError + 4}, {"OFF", math.MaxInt},
+	{"ALL", math.MinInt},
+	{"TRACE", slog.LevelDebug - 4},
+	{"DEBUG", slog.LevelDebug},
+	{"INFO", slog.LevelInfo},
+	{"WARN", slog.LevelWarn},
+	{"ERROR", slog.LevelError},
+	{"FATAL", slog.LevelError + 4},
+	{"OFF", math.MaxInt},
 }
 
 // ErrEmpty and ErrUnknown say why a level is none.

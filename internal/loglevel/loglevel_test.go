@@ -52,13 +52,13 @@ func TestLevelsWork(t *testing.T) {
 			log.Info("I")
 			log.Warn("W")
 			log.Error("E")
-			got := ""
+			var got strings.Builder
 			for line := range strings.Lines(out.String()) {
 				require.Contains(t, line, "a=1")
 				_, rest, _ := strings.Cut(line, "msg=")
-				got += rest[:1]
+				got.WriteString(rest[:1])
 			}
-			require.Equal(t, c.want, got)
+			require.Equal(t, c.want, got.String())
 		})
 	}
 }

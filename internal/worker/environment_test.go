@@ -24,8 +24,10 @@ func TestReadEnvironment(t *testing.T) {
 			nil, nil,
 		},
 		{
-			"any property", []string{"CONNECT_KEY_CONVERTER_SCHEMAS_ENABLE=false", "CONNECT_SASL_JAAS_CONFIG=a=\"b\";", "CONNECT_PRODUCER_LINGER_MS=5", "CONNECT_PLUGIN_PATH=/kafka/connect"},
-			map[string]string{"key.converter.schemas.enable": "false", "sasl.jaas.config": `a="b";`, "producer.linger.ms": "5"}, nil, nil,
+			"any property",
+			[]string{"CONNECT_KEY_CONVERTER_SCHEMAS_ENABLE=false", "CONNECT_SASL_JAAS_CONFIG=a=\"b\";", "CONNECT_PRODUCER_LINGER_MS=5", "CONNECT_PLUGIN_PATH=/kafka/connect"},
+			map[string]string{"key.converter.schemas.enable": "false", "sasl.jaas.config": `a="b";`, "producer.linger.ms": "5"},
+			nil, nil,
 		},
 		{"the image's own go first", []string{"CONNECT_GROUP_ID=a", "GROUP_ID=b", "KAFKA_CONNECT_BOOTSTRAP_SERVERS=x:1", "BOOTSTRAP_SERVERS=y:1"}, map[string]string{"group.id": "b", "bootstrap.servers": "y:1"}, nil, nil},
 		{"times", []string{"SHUTDOWN_TIMEOUT=7000", "OFFSET_FLUSH_INTERVAL_MS=1"}, map[string]string{"task.shutdown.graceful.timeout.ms": "7000", "offset.flush.interval.ms": "1"}, nil, nil},

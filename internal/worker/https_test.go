@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -75,9 +76,7 @@ func (a *authority) pool() *x509.CertPool {
 func started(t *testing.T, properties map[string]string) (Running, *syncBuffer) {
 	t.Helper()
 	o, logs := options(t, &connecttest.Source{})
-	for name, value := range properties {
-		o.Properties[name] = value
-	}
+	maps.Copy(o.Properties, properties)
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, ended := make(chan Running, 1), make(chan error, 1)
 	o.Ready = func(r Running) { ready <- r }
@@ -214,9 +213,7 @@ func TestDoorsStayShut(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, _ := options(t, &connecttest.Source{})
-			for name, value := range c.properties {
-				o.Properties[name] = value
-			}
+			maps.Copy(o.Properties, c.properties)
 			err := Run(t.Context(), o)
 			var start *StartError
 			require.ErrorAs(t, err, &start)

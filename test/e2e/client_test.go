@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -111,6 +110,6 @@ func TestKafkaConnectPy(t *testing.T) {
 	text, err = kc("delete", "by-kc")
 	require.NoError(t, err, text)
 	text, _ = kc("get", "by-kc")
-	require.True(t, strings.Contains(text, "404"), text)
+	require.Contains(t, text, "404", text)
 	w.stop(t)
 }

@@ -265,7 +265,7 @@ func (m *Member) round(ctx context.Context, reason string) (Round, error) {
 	m.entered(joined, version)
 	sync := kmsg.NewPtrSyncGroupRequest()
 	sync.Group, sync.MemberID, sync.Generation = m.o.Group, joined.MemberID, joined.Generation
-	sync.ProtocolType, sync.Protocol = kmsg.StringPtr(protocolType), joined.Protocol
+	sync.ProtocolType, sync.Protocol = new(protocolType), joined.Protocol
 	leads := joined.LeaderID == joined.MemberID
 	var owners map[connect.TaskID]string
 	if leads {
