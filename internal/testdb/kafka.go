@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"freshet/internal/connectserver"
+	"freshet/internal/javaserver"
 	"freshet/internal/kafkaserver"
 )
 
@@ -48,6 +50,16 @@ func NewKafka(t testing.TB, o kafkaserver.Options) *kafkaserver.Server {
 		}
 	})
 	return s
+}
+
+// ConnectPrograms are what a real worker of Kafka Connect is started with.
+func ConnectPrograms(t testing.TB) javaserver.Programs {
+	t.Helper()
+	p, err := connectserver.Find(t.Context(), nil)
+	if err != nil {
+		missing(t, "connect", err)
+	}
+	return p
 }
 
 // IgnoreKafka tells goleak of the goroutine that waits for the shared broker, which ends with the process.
