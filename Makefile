@@ -35,9 +35,10 @@ servers: ## find, install or fetch the database servers that the tests need
 	@go run ./internal/pgserver/install
 	@go run ./internal/kafkaserver/install
 	@go run ./internal/registryserver/install
+	@go run ./internal/connectserver/install
 
 test: servers ## everything, with the race detector; a missing server is a failure
-	FRESHET_TEST_REQUIRE=postgres,kafka,registry,python go test $(RACE) $(TESTFLAGS) ./...
+	FRESHET_TEST_REQUIRE=postgres,kafka,registry,connect,python go test $(RACE) $(TESTFLAGS) ./...
 
 race: test ## the same as test
 
@@ -51,7 +52,7 @@ golden: servers ## the recorded cases
 	FRESHET_TEST_REQUIRE=postgres go test -v -count=1 $(TESTFLAGS) -run '^TestGolden' ./...
 
 e2e: servers ## whole-system tests through the real binary
-	FRESHET_TEST_REQUIRE=postgres,kafka,python go test -v -count=1 $(TESTFLAGS) ./test/e2e/...
+	FRESHET_TEST_REQUIRE=postgres,kafka,connect,python go test -v -count=1 $(TESTFLAGS) ./test/e2e/...
 
 chaos: servers ## kill tests: SEEDS seeds, one after another on the screen; SEED=n runs that one again
 	FRESHET_TEST_REQUIRE=postgres go test -v -count=1 -timeout 6h ./test/chaos/ $(if $(filter-out 0,$(SEED)),-seed $(SEED),-seeds $(SEEDS)) -tx-rows 10000000 -tables 10000
