@@ -104,7 +104,7 @@ func (p *errorPolicy) openQueue(ctx context.Context, v config.Values, topics top
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("Could not initialize dead letter queue with topic=%s: %w", p.queue, err) //nolint:staticcheck,revive // Connect's words
+	err = fmt.Errorf("Could not initialize dead letter queue with topic=%s: %w", p.queue, err) //nolint:staticcheck // Connect's words
 	if Retriable(err) {
 		return err
 	}
@@ -141,7 +141,7 @@ func (p *errorPolicy) note(stage change.Stage, class, record string, err error) 
 	if p.messages {
 		what += ", where " + record
 	}
-	p.logger.Error(what+".", "error", RedactText(err.Error()))
+	p.logger.Error(what+".", "error", RedactText(err.Error())) //nolint:sloglint // Connect's words
 }
 
 // Tolerate takes a record of a source that failed: nil leaves it out.

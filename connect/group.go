@@ -4,13 +4,13 @@ package connect
 
 import "context"
 
-// Elsewhere is the error of a request that another worker of the group must serve.
-type Elsewhere struct {
+// ElsewhereError is the error of a request that another worker of the group must serve.
+type ElsewhereError struct {
 	URL string // of the other worker's REST API
 }
 
 // Error is for the log: whoever takes the request passes it on.
-func (e *Elsewhere) Error() string { return "another worker must serve the request: " + e.URL }
+func (e *ElsewhereError) Error() string { return "another worker must serve the request: " + e.URL }
 
 // NoKnownLeader is the answer where it is not known which worker must serve a request.
 func NoKnownLeader() error {

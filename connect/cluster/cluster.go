@@ -6,7 +6,7 @@
 // Its main type is Herder. One goroutine, the loop in Run, owns the membership, the connectors and tasks that run here, and
 // every change: requests of REST wait in a queue for their turn, what the config topic tells waits in another. Reads are
 // answered from what has been read of the topics. The leader writes configurations; requests that need it, or the worker that
-// runs a task, fail with *connect.Elsewhere, and REST passes them on. DESIGN.md tells the rest.
+// runs a task, fail with *connect.ElsewhereError, and REST passes them on. DESIGN.md tells the rest.
 package cluster
 
 import (
@@ -308,7 +308,7 @@ func (h *Herder) lead(ctx context.Context) error {
 	case !joined:
 		return connect.NoKnownLeader()
 	case !round.Leader:
-		return &connect.Elsewhere{URL: round.LeaderURL}
+		return &connect.ElsewhereError{URL: round.LeaderURL}
 	}
 	return h.o.Configs.Claim(ctx)
 }
@@ -322,7 +322,7 @@ func (h *Herder) owner(ctx context.Context, id connect.TaskID) error {
 	if url == "" || url == h.o.Group.URL {
 		return connect.NoKnownLeader()
 	}
-	return &connect.Elsewhere{URL: url}
+	return &connect.ElsewhereError{URL: url}
 }
 
 // generation is that of the last round.

@@ -74,7 +74,7 @@ func (h *Herder) askFencing(ctx context.Context, name string) error {
 		}
 		return h.fence(ctx, name)
 	})
-	var elsewhere *connect.Elsewhere
+	var elsewhere *connect.ElsewhereError
 	if !errors.As(err, &elsewhere) {
 		return err
 	}

@@ -224,7 +224,7 @@ func (h *Herder) reconfigure(ctx context.Context) {
 			continue
 		}
 		err := h.lead(ctx)
-		var elsewhere *connect.Elsewhere
+		var elsewhere *connect.ElsewhereError
 		switch {
 		case errors.As(err, &elsewhere):
 			h.send(ctx, elsewhere.URL, name, configs, r.attempts)

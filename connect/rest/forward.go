@@ -62,7 +62,7 @@ func (a *api) forward(r *request, target string, body []byte) (reply, error) {
 	if given := r.Header.Get("Authorization"); given != "" {
 		req.Header.Set("Authorization", given)
 	}
-	resp, text, err := ask(a.o.Forward, req, len(body) > 0)
+	resp, text, err := ask(a.o.Forward, req, len(body) > 0) //nolint:bodyclose // ask has read and closed it
 	if err != nil {
 		return reply{}, err
 	}
@@ -182,6 +182,6 @@ func (p *Peers) ask(ctx context.Context, verb, worker, connector, what string, s
 		req.Header.Set(headerMAC, s.MAC)
 		req.Header.Set(headerAlgorithm, s.Algorithm)
 	}
-	_, _, err = ask(p.Client, req, len(s.Body) > 0)
+	_, _, err = ask(p.Client, req, len(s.Body) > 0) //nolint:bodyclose // ask has read and closed it
 	return err
 }

@@ -31,7 +31,7 @@ type member struct {
 func (m *member) there() error {
 	m.asked++
 	if m.leader != "" {
-		return &connect.Elsewhere{URL: m.leader}
+		return &connect.ElsewhereError{URL: m.leader}
 	}
 	return nil
 }

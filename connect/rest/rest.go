@@ -131,7 +131,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = &teeBody{http.MaxBytesReader(w, r.Body, maxBody), &body}
 	req := &request{r.WithContext(ctx), args, &body}
 	answer, err := h(req)
-	var elsewhere *connect.Elsewhere
+	var elsewhere *connect.ElsewhereError
 	if errors.As(err, &elsewhere) {
 		answer, err = a.forward(req, elsewhere.URL, body.Bytes())
 	}

@@ -88,7 +88,6 @@ func (s *schemas) reference(t reflect.Type) map[string]any {
 // members adds the members of a struct, those of embedded ones among them.
 func (s *schemas) members(t reflect.Type, members map[string]any, required *[]any) {
 	for f := range t.Fields() {
-		f := f
 		tag, tagged := f.Tag.Lookup("json")
 		name, options, _ := strings.Cut(tag, ",")
 		if f.Anonymous && !tagged {

@@ -86,7 +86,7 @@ func (x *expression) holds(r *Record) (bool, error) {
 	if b, ok := out.(types.Bool); ok {
 		return bool(b), nil
 	}
-	return false, x.refuse(fmt.Errorf("Value '%v' returned by the expression is not a Boolean", out)) //nolint:staticcheck // the original's words
+	return false, x.refuse(fmt.Errorf("Value '%v' returned by the expression is not a Boolean", out))
 }
 
 // text evaluates an expression that gives a text; ok is false where it gives null.
@@ -101,7 +101,7 @@ func (x *expression) text(r *Record) (text string, ok bool, err error) {
 	case noValue, types.Null:
 		return "", false, nil
 	}
-	return "", false, x.refuse(fmt.Errorf("Value '%v' returned by the expression is not a String", out)) //nolint:staticcheck // the original's words
+	return "", false, x.refuse(fmt.Errorf("Value '%v' returned by the expression is not a String", out))
 }
 
 func (x *expression) eval(r *Record) (out any, err error) {

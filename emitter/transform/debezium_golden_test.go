@@ -35,12 +35,12 @@ func TestGoldenDebezium(t *testing.T) {
 				require.NoError(t, json.Unmarshal([]byte(line), &c))
 				t.Run(c.Title, func(t *testing.T) {
 					for pattern, reason := range debeziumDifferent {
-						if ok, err := path.Match(pattern, name+"/"+strings.NewReplacer("/", "|", "*", ".").Replace(c.Title)); ok {
+						ok, err := path.Match(pattern, name+"/"+strings.NewReplacer("/", "|", "*", ".").Replace(c.Title))
+						require.NoError(t, err)
+						if ok {
 							c.try(t)
 							t.Log("not compared: " + reason)
 							return
-						} else {
-							require.NoError(t, err)
 						}
 					}
 					c.checkDebezium(t)
@@ -66,7 +66,7 @@ func (c *goldenCase) checkDebezium(t *testing.T) {
 		var refused *transform.Error
 		require.ErrorAs(t, err, &refused)
 		if !slices.ContainsFunc(c.Error, func(e [2]string) bool { return strings.HasPrefix(e[0], "com.fasterxml.") }) { // its words are no contract
-			require.Equal(t, c.Error[0], [2]string{refused.Exception(), refused.Message})
+			require.Equal(t, [2]string{refused.Exception(), refused.Message}, c.Error[0])
 		}
 		return
 	}

@@ -46,9 +46,11 @@ func rowEnvelope(topic string, columns []schema.Field) *schema.Type {
 	row := &schema.Type{Kind: schema.Struct, Optional: true, Name: topic + ".Value", Fields: columns}
 	text := &schema.Type{Kind: schema.String}
 	return &schema.Type{Kind: schema.Struct, Name: topic + ".Envelope", Version: 2, Fields: []schema.Field{
-		{Name: "before", Type: row}, {Name: "after", Type: row},
+		{Name: "before", Type: row},
+		{Name: "after", Type: row},
 		{Name: "source", Type: &schema.Type{Kind: schema.Struct, Name: "Source", Fields: []schema.Field{{Name: "table", Type: text}}}},
-		{Name: "op", Type: text}, {Name: "ts_ms", Type: optionalType(schema.Int64, "")},
+		{Name: "op", Type: text},
+		{Name: "ts_ms", Type: optionalType(schema.Int64, "")},
 	}}
 }
 
@@ -354,7 +356,8 @@ func TestDecodedMessagesAreRouted(t *testing.T) {
 	b := &change.Batch{}
 	content := optionalType(schema.Bytes, "")
 	typ := &schema.Type{Kind: schema.Struct, Name: "io.debezium.connector.postgresql.MessageValue", Version: 1, Fields: []schema.Field{
-		{Name: "op", Type: &schema.Type{Kind: schema.String}}, {Name: "ts_ms", Type: optionalType(schema.Int64, "")},
+		{Name: "op", Type: &schema.Type{Kind: schema.String}},
+		{Name: "ts_ms", Type: optionalType(schema.Int64, "")},
 		{Name: "message", Type: &schema.Type{Kind: schema.Struct, Fields: []schema.Field{{Name: "prefix", Type: optionalType(schema.String, "")}, {Name: "content", Type: content}}}},
 	}}
 	message, value := b.NewRow(2), b.NewRow(3)

@@ -50,17 +50,17 @@ func (e *envelope) operation(b *change.Batch, env change.Row) change.Op {
 	return change.Op(b.Bytes(v)[0])
 }
 
-// table is the name in the source block; ok is false where there is none. It is valid until the batch is reset.
-func (e *envelope) table(t *schema.Type, b *change.Batch, env change.Row) (name string, ok bool) {
+// table is the name in the source block, "" where there is none. It is valid until the batch is reset.
+func (e *envelope) table(t *schema.Type, b *change.Batch, env change.Row) string {
 	source := part(b, env, e.source)
 	if source.Kind() != change.Struct {
-		return "", false
+		return ""
 	}
 	v := part(b, b.RowOf(source), t.Fields[e.source].Type.FieldIndex("table"))
 	if v.Kind() != change.Text {
-		return "", false
+		return ""
 	}
-	return b.String(v), true
+	return b.String(v)
 }
 
 // part is a value of a row, Null where i is -1.

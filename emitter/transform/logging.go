@@ -39,5 +39,5 @@ func (s *sparse) log(l *slog.Logger, level slog.Level, message string, args ...a
 		return
 	}
 	s.next = max(1, 2*s.times)
-	l.Log(context.Background(), level, message, append(args, "times", s.times)...)
+	l.Log(context.Background(), level, message, append(args, "times", s.times)...) //nolint:sloglint // the callers have constants
 }

@@ -256,7 +256,7 @@ func (t *outbox) expand(b *change.Batch, typ *schema.Type, payload change.Value)
 		return typ, payload
 	}
 	text := b.String(payload)
-	err := error(refuse("the text does not begin with {"))
+	err := refuse("the text does not begin with {")
 	if strings.HasPrefix(text, "{") {
 		var expanded *schema.Type
 		var v change.Value

@@ -124,7 +124,7 @@ func decimalHash(t *schema.Type, p []byte) int32 {
 		if m < 0 {
 			m = -m
 		}
-		h := int32(31*int32(m>>32) + int32(m))
+		h := 31*int32(m>>32) + int32(m)
 		if n.Sign() < 0 {
 			h = -h
 		}

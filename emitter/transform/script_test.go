@@ -59,7 +59,8 @@ func sample() *transform.Record {
 		{Name: "note", Type: typ(schema.String)},
 	}}
 	env := &schema.Type{Kind: schema.Struct, Name: "p.t.Envelope", Version: 2, Fields: []schema.Field{
-		{Name: "before", Type: row}, {Name: "after", Type: row},
+		{Name: "before", Type: row},
+		{Name: "after", Type: row},
 		{Name: "source", Type: &schema.Type{Kind: schema.Struct, Fields: []schema.Field{{Name: "table", Type: typ(schema.String)}}}},
 		{Name: "op", Type: &schema.Type{Kind: schema.String}},
 	}}

@@ -69,7 +69,7 @@ func (t *sourceSchema) Apply(r *Record) (bool, error) {
 		}
 		t.plans.put(r.ValueType, plan)
 	}
-	table, _ := plan.table(r.ValueType, r.Data, env)
+	table := plan.table(r.ValueType, r.Data, env)
 	block, inner := r.Data.NewRow(2), r.Data.NewRow(1)
 	r.Data.Set(inner, 0, r.Data.AppendLiteral(plan.columns, columnsType))
 	r.Data.Set(block, 0, r.Data.Text(table))

@@ -75,7 +75,7 @@ func timezoneRules(name string) func(string, config.Values) string {
 	}
 }
 
-var errZone = errors.New("Invalid timezone format. Please specify either a geographic timezone (e.g. America/Los_Angeles) or a UTC offset in the format of +/-hh:mm, (e.g. +08:00).") //nolint:staticcheck // the original's words
+var errZone = errors.New("Invalid timezone format. Please specify either a geographic timezone (e.g. America/Los_Angeles) or a UTC offset in the format of +/-hh:mm, (e.g. +08:00).") //nolint:staticcheck,revive // the original's words
 
 // timezoneLists are the fields of tables and topics that rules name; no field is all of them.
 type timezoneLists struct{ topics, tables, either map[string][]string }
@@ -153,7 +153,7 @@ func (t *timezone) Apply(r *Record) (bool, error) {
 	key := timezoneKey{envelope: r.ValueType}
 	if t.included || t.excluded {
 		key.topic = r.Topic
-		key.table, _ = e.table(r.ValueType, r.Data, env)
+		key.table = e.table(r.ValueType, r.Data, env)
 	}
 	plan, ok := t.plans.get(key)
 	if !ok {

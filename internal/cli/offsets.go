@@ -28,7 +28,7 @@ func (f *placeFlags) add(cmd *cobra.Command) {
 }
 
 // use opens the place, runs f on it and closes it. create allows one that is not there yet.
-func (f *placeFlags) use(a *app, ctx context.Context, create bool, do func(offsetsPlace) error) error {
+func (f *placeFlags) use(ctx context.Context, a *app, create bool, do func(offsetsPlace) error) error {
 	given := 0
 	for _, flag := range []string{f.data, f.file, f.kafka} {
 		if flag != "" {
@@ -41,7 +41,7 @@ func (f *placeFlags) use(a *app, ctx context.Context, create bool, do func(offse
 	case f.topic != "" && f.kafka == "":
 		return usagef("--topic is a topic in Kafka: give --kafka too")
 	}
-	p, err := f.open(a, ctx, create)
+	p, err := f.open(ctx, a, create)
 	var wrong *offsetio.PlaceError
 	if errors.As(err, &wrong) {
 		return usage(err)
@@ -56,7 +56,7 @@ func (f *placeFlags) use(a *app, ctx context.Context, create bool, do func(offse
 
 type offsetsPlace = offsetio.Place
 
-func (f *placeFlags) open(a *app, ctx context.Context, create bool) (offsetio.Place, error) {
+func (f *placeFlags) open(ctx context.Context, a *app, create bool) (offsetio.Place, error) {
 	switch {
 	case f.data != "":
 		return offsetio.OpenFolder(f.data, a.log)
@@ -113,7 +113,7 @@ func (a *app) offsetsExport() *cobra.Command {
 GET /connectors/NAME/offsets answers.`,
 		Args: arguments(0, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.use(a, cmd.Context(), false, func(p offsetsPlace) error {
+			return f.use(cmd.Context(), a, false, func(p offsetsPlace) error {
 				out := a.Out
 				var file *os.File
 				if output != "" {
@@ -161,7 +161,7 @@ positions of the same partitions are there, nothing is changed without --force.`
 				in = io.Reader(file)
 			}
 			o.Names = args[1:]
-			return f.use(a, cmd.Context(), !o.DryRun, func(p offsetsPlace) error {
+			return f.use(cmd.Context(), a, !o.DryRun, func(p offsetsPlace) error {
 				result, err := offsetio.Import(cmd.Context(), p, in, o)
 				if err != nil {
 					return err

@@ -5,7 +5,6 @@ package worker
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,18 +34,13 @@ var groupDefinition = func() config.Def {
 			key(what+".storage.replication.factor", config.Short, "3", "Replicas of that topic; -1 is the brokers' default."),
 		}
 	}
-	within := func(least, most int64) func(string, config.Values) string {
+	atLeast := func(least int64) func(string, config.Values) string {
 		return func(s string, _ config.Values) string {
 			n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
-			switch {
-			case err != nil:
-				return "" // the type has told it
-			case n < least:
-				return "Value must be at least " + strconv.FormatInt(least, 10)
-			case n > most:
-				return "Value must be no more than " + strconv.FormatInt(most, 10)
+			if err != nil || n >= least { // the type has told what is no number
+				return ""
 			}
-			return ""
+			return "Value must be at least " + strconv.FormatInt(least, 10)
 		}
 	}
 	checked := func(k config.Key, check func(string, config.Values) string) config.Key {
@@ -64,14 +58,14 @@ var groupDefinition = func() config.Def {
 	keys := []config.Key{needed("group.id", "Name of the group that this worker shares its connectors with. Sinks have groups of their own, connect-NAME.")}
 	keys = append(keys, topic("config", "configurations, with one partition")...)
 	keys = append(keys, topic("offset", "positions of sources")...)
-	keys = append(keys, checked(key("offset.storage.partitions", config.Int, "25", "Partitions of that topic; -1 is the brokers' default."), within(-1, math.MaxInt32)))
+	keys = append(keys, checked(key("offset.storage.partitions", config.Int, "25", "Partitions of that topic; -1 is the brokers' default."), atLeast(-1)))
 	keys = append(keys, topic("status", "states")...)
 	keys = append(keys,
-		checked(key("status.storage.partitions", config.Int, "5", "Partitions of that topic; -1 is the brokers' default."), within(-1, math.MaxInt32)),
+		checked(key("status.storage.partitions", config.Int, "5", "Partitions of that topic; -1 is the brokers' default."), atLeast(-1)),
 		key("session.timeout.ms", config.Int, "10000", "After which a worker that is silent is out of the group. It stops its work a heartbeat.interval.ms before."),
 		key("heartbeat.interval.ms", config.Int, "3000", "How often a worker says that it is there."),
 		key("rebalance.timeout.ms", config.Int, "60000", "How long a worker may hold up a rebalance."),
-		checked(key("scheduled.rebalance.max.delay.ms", config.Int, "300000", "How long the work of a worker that has gone waits for it to come back; 0 gives it to others at once."), within(0, math.MaxInt32)),
+		checked(key("scheduled.rebalance.max.delay.ms", config.Int, "300000", "How long the work of a worker that has gone waits for it to come back; 0 gives it to others at once."), atLeast(0)),
 		config.Key{
 			Name: "connect.protocol", Type: config.String, Default: "sessioned", HasDefault: true, Importance: config.Low,
 			Doc: "Best protocol that this worker speaks: sessioned (signed requests among workers), compatible, or eager (all work stops at each rebalance). The group speaks what all its workers do.",
@@ -92,7 +86,7 @@ var groupDefinition = func() config.Def {
 		config.Key{Name: "offset.flush.timeout.ms", Type: config.Long, Default: "5000", HasDefault: true, Importance: config.Low, Ignored: "positions are written as soon as the records before them are"},
 		checked(key("inter.worker.key.generation.algorithm", config.String, "HmacSHA256", "Algorithm of the keys that sign requests among workers."), algorithms),
 		config.Key{Name: "inter.worker.key.size", Type: config.Int, Importance: config.Low, Doc: "Bits of those keys; the algorithm's default unless given."},
-		checked(key("inter.worker.key.ttl.ms", config.Int, "3600000", "How long such a key is used."), within(0, math.MaxInt32)),
+		checked(key("inter.worker.key.ttl.ms", config.Int, "3600000", "How long such a key is used."), atLeast(0)),
 		checked(key("inter.worker.signature.algorithm", config.String, "HmacSHA256", "Algorithm that signs those requests."), algorithms),
 		checked(key("inter.worker.verification.algorithms", config.List, "HmacSHA256", "Algorithms that such requests may be signed by, "+java+"."), algorithms),
 	)

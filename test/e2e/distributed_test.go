@@ -80,11 +80,12 @@ func states(t *testing.T, w *worker, name string) string {
 	_, answer := w.ask(t, "GET", "/connectors/"+name+"/status", nil)
 	var s connect.Status
 	require.NoError(t, json.Unmarshal([]byte(answer), &s))
-	out := string(s.Connector.State)
+	var out strings.Builder
+	out.WriteString(string(s.Connector.State))
 	for _, task := range s.Tasks {
-		out += " " + string(task.State)
+		out.WriteString(" " + string(task.State))
 	}
-	return out
+	return out.String()
 }
 
 // lines reads numbered lines of a topic until there are n.

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// startPowerless starts a process that the modes of files hold for. Elsewhere than on Linux tests do not run as root.
+// startPowerless starts a process that the modes of files hold for. ElsewhereError than on Linux tests do not run as root.
 func startPowerless(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	return startCommand(t, cmd, nil)

@@ -64,7 +64,6 @@ var errorsSkipped = map[string]string{
 	"sink-flush": ofJavaPlugins, "sink-put": ofJavaPlugins, "sink-put-retriable": ofJavaPlugins, "sink-report-none": ofJavaPlugins, "sink-report-unconfigured": ofJavaPlugins,
 	"transform-error-all": ofJavaPlugins, // an Error of the Java machine
 	"file-multibyte":      ofOtherTests, "file-terminators": ofOtherTests, "sink-file-missing-dir": ofOtherTests,
-	"smt-chain":      needsTransform,
 	"dlq-default-rf": needsKafkaLog, "source-too-large-all": needsKafkaLog, "topic-creation": needsKafkaLog, "source-bad-topic-name": noTopicRules,
 }
 
