@@ -41,9 +41,9 @@ func TestWorkerProblems(t *testing.T) {
 		{"scheme", map[string]string{"bootstrap.servers": "PLAINTEXT://a:9092"}, nil, []string{"bootstrap.servers: addresses are host:port; what stands before :// is left out"}},
 		{"number", map[string]string{"producer.linger.ms": "soon"}, []string{"Invalid value soon for configuration producer.linger.ms: Not a number of type LONG"}, nil},
 		{"codec", map[string]string{"producer.compression.type": "best"}, []string{"Invalid value best for configuration producer.compression.type: Value must be one of none, gzip, snappy, lz4, zstd"}, nil},
-		{"java class", map[string]string{"consumer.interceptor.classes": "x.Y"}, []string{"Invalid value x.Y for configuration consumer.interceptor.classes: not served yet: Java classes cannot be loaded"}, nil},
+		{"java class", map[string]string{"consumer.interceptor.classes": "x.Y"}, []string{"Invalid value [x.Y] for configuration consumer.interceptor.classes: not served yet: Java classes cannot be loaded"}, nil},
 		{"kerberos", map[string]string{"admin.sasl.mechanism": "GSSAPI"}, []string{"Invalid value GSSAPI for configuration admin.sasl.mechanism: not served yet: use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"}, nil},
-		{"assignor", map[string]string{"consumer.partition.assignment.strategy": "x.Mine"}, []string{"Invalid value x.Mine for configuration consumer.partition.assignment.strategy: there is no assignor x.Mine"}, nil},
+		{"assignor", map[string]string{"consumer.partition.assignment.strategy": "x.Mine"}, []string{"Invalid value [x.Mine] for configuration consumer.partition.assignment.strategy: there is no assignor x.Mine"}, nil},
 		{"no effect", map[string]string{"producer.batch.size": "1"}, nil, []string{"The property 'producer.batch.size' has no effect here: a batch takes what is there when the last one is on its way, up to max.request.size"}},
 		{"unknown", map[string]string{"producer.lingre.ms": "1"}, nil, []string{"The property 'producer.lingre.ms' is not known to a Kafka client and has no effect"}},
 		{"less safe", map[string]string{"producer.acks": "1", "producer.max.in.flight.requests.per.connection": "3"}, nil, []string{
