@@ -187,8 +187,10 @@ func (h *handover) topic() string { return "p" + h.source.Database + ".public.it
 // TestHandingOver takes a group over from Kafka Connect in the middle of a load, and gives it back: same file, same group, same
 // topics. No change is missing, and with exactly.once.source.support=enabled none is there twice.
 func TestHandingOver(t *testing.T) {
+	t.Parallel()
 	for _, exactlyOnce := range []bool{false, true} {
 		t.Run(fmt.Sprintf("exactly once %v", exactlyOnce), func(t *testing.T) {
+			t.Parallel()
 			h := newHandover(t, exactlyOnce)
 			h.source.Exec(t, itemsDDL)
 			java, w := h.java(t)
@@ -251,6 +253,7 @@ func (h *handover) workers(t *testing.T, w *worker) map[string]bool {
 // TestMixedGroup has a worker of Kafka Connect and one of ours in one group: they share the work, and either has all of it when the
 // other has gone.
 func TestMixedGroup(t *testing.T) {
+	t.Parallel()
 	h := newHandover(t, false)
 	h.source.Exec(t, itemsDDL)
 	java, w := h.java(t)
