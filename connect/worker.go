@@ -392,6 +392,9 @@ func (c WorkerConfig) CheckWorker() error {
 	_, problems := c.Converters(nil)
 	var errs []error
 	for _, p := range config.Errors(problems) {
+		if !strings.Contains(p.Message, p.Property) { // Connect's words for a setting of a converter leave the prefix out
+			p.Message = p.Property + ": " + p.Message
+		}
 		errs = append(errs, p)
 	}
 	return errors.Join(errs...)

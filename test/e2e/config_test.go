@@ -110,7 +110,8 @@ func TestMistakesOfTheWorker(t *testing.T) {
 		{"reachable from outside", properties{"listeners": "http://0.0.0.0:0"}, []string{"0.0.0.0", "nothing asks who sends requests", "--insecure"}},
 		{"folder in a file", properties{"data.dir": filepath.Join(file, "data")}, []string{file, "data.dir"}},
 		{"settings of Kafka's clients", properties{"bootstrap.servers": "localhost:9092", "security.protocol": "PLAIN"}, []string{"security.protocol", "PLAIN", "SASL_SSL"}},
-		{"unknown converter", properties{"value.converter": "io.confluent.connect.json.JsonSchemaConverter"}, []string{"value.converter", "JsonSchemaConverter"}},
+		{"unknown converter", properties{"value.converter": "io.confluent.connect.json.NoConverter"}, []string{"value.converter", "NoConverter"}},
+		{"converter without its registry", properties{"value.converter": "io.confluent.connect.json.JsonSchemaConverter"}, []string{"value.converter.schema.registry.url", "Missing"}},
 		{"not a number", properties{"retention.ms": "a week"}, []string{"retention.ms", "a week"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -133,7 +134,7 @@ func TestUsage(t *testing.T) {
 	}{
 		{"unknown command", []string{"replicat"}, []string{"replicat", "freshet --help"}},
 		{"unknown flag", []string{"standalone", "--colour"}, []string{"--colour", "--help"}},
-		{"no file", []string{"standalone"}, []string{"standalone worker.properties"}},
+		{"no file", []string{"standalone"}, []string{"name the file", "standalone [worker.properties"}},
 		{"file that is not there", []string{"standalone", missing}, []string{missing}},
 		{"log format", []string{"version", "--log-format", "xml"}, []string{"--log-format", "text, json"}},
 		{"replicate without URLs", []string{"replicate"}, []string{"--from", "--to", "postgres://"}},
