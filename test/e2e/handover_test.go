@@ -65,6 +65,11 @@ func newHandover(t *testing.T, exactlyOnce bool) *handover {
 	return h
 }
 
+// capturing is the source connector. Debezium may take its time to let go of the slot.
+func (h *handover) capturing() properties {
+	return sourceConfig(h.source).with(properties{"topic.prefix": "p" + h.source.Database, "slot.max.retries": "200", "slot.retry.delay.ms": "500"})
+}
+
 // java starts a worker of Kafka Connect, and waits until it serves.
 func (h *handover) java(t *testing.T) (*connectserver.Server, *worker) {
 	t.Helper()
@@ -194,8 +199,7 @@ func TestHandingOver(t *testing.T) {
 			h := newHandover(t, exactlyOnce)
 			h.source.Exec(t, itemsDDL)
 			java, w := h.java(t)
-			prefix := "p" + h.source.Database
-			source := sourceConfig(h.source).with(properties{"topic.prefix": prefix})
+			source := h.capturing()
 			if exactlyOnce {
 				source["exactly.once.support"] = "required"
 			}
@@ -257,7 +261,7 @@ func TestMixedGroup(t *testing.T) {
 	h := newHandover(t, false)
 	h.source.Exec(t, itemsDDL)
 	java, w := h.java(t)
-	w.do(t, "PUT", "/connectors/"+sourceName+"/config", sourceConfig(h.source).with(properties{"topic.prefix": "p" + h.source.Database}))
+	w.do(t, "PUT", "/connectors/"+sourceName+"/config", h.capturing())
 	h.running(t, w, sourceName)
 	w.awaitSlot(t, h.source, "t")
 	const rows = 40

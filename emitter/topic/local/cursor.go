@@ -149,9 +149,16 @@ func (c *cursor) read(o *owned) error {
 		if err := c.reader.decode(); err != nil {
 			return err
 		}
-		if !found && o.pos >= o.p.start.Load() {
+		if found || o.pos < o.p.start.Load() {
+			continue
+		}
+		to := o.p.cut.Load()
+		if o.pos >= to {
 			return &DamageError{Partition: o.p.String(), Offset: o.pos}
 		}
+		// Retention has deleted them at this moment: Pebble shows a batch before it is synced, and start tells it after.
+		c.skipped(o, to)
+		o.pos = to
 	}
 	return nil
 }
@@ -161,8 +168,7 @@ func (c *cursor) clamp(o *owned) {
 	b := o.p.bounds()
 	switch {
 	case o.pos < b.Start:
-		c.log.o.Log.Warn("records were deleted by retention before they were read", "group", c.sub.Group,
-			"topic", o.p.topic.name, "partition", o.p.number, "skipped", b.Start-max(o.pos, 0), "from", o.pos, "to", b.Start)
+		c.skipped(o, b.Start)
 		o.pos = b.Start
 	case o.pos > b.End:
 		// As auto.offset.reset of Kafka: there never was such a record here, so the offset is another log's.
@@ -174,6 +180,12 @@ func (c *cursor) clamp(o *owned) {
 			"partition", o.p.number, "offset", o.pos, "end", b.End, "to", to)
 		o.pos = to
 	}
+}
+
+// skipped says that records are gone before they were read.
+func (c *cursor) skipped(o *owned, to int64) {
+	c.log.o.Log.Warn("records were deleted by retention before they were read", "group", c.sub.Group,
+		"topic", o.p.topic.name, "partition", o.p.number, "skipped", to-max(o.pos, 0), "from", o.pos, "to", to)
 }
 
 // Seek makes the next Poll read the partition from offset. A partition that another member has is left alone.

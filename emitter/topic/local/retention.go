@@ -95,6 +95,7 @@ func (l *Log) cut(p *partition, to int64) *item {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			if !p.topic.deleted {
+				p.cut.Store(max(p.cut.Load(), to)) // before it can be seen that they are gone
 				b.DeleteChunks(p.id, to)
 			}
 			return nil

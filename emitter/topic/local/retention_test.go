@@ -177,3 +177,29 @@ func TestRetentionByItself(t *testing.T) {
 	fillDays(t, l, "t", 1)
 	waitFor(t, "retention at an interval", func() bool { return rangeOf(t, l, "t") == topic.Range{Start: 12, End: 12} })
 }
+
+// What retention deletes while it is read is skipped, whatever of the deletion is seen first: it is no damage.
+func TestRetentionWhileReading(t *testing.T) {
+	l := openOn(t, storetest.New(), Options{})
+	for n := range 1000 {
+		name := fmt.Sprintf("t%d", n)
+		require.NoError(t, l.Create(t.Context(), topic.Spec{Name: name, Partitions: 1, RetentionTime: 24 * time.Hour}))
+		fillDays(t, l, name, 1)
+		c, err := l.Subscribe(t.Context(), topic.Subscription{Topics: []string{name}})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		deleted := make(chan error, 1)
+		go func() {
+			deleted <- l.Retain(context.Background(), day0.AddDate(0, 0, 9))
+			cancel()
+		}()
+		for err == nil { // records, or in the end none
+			_, err = c.Poll(ctx, 1)
+			c.Seek(topic.Partition{Topic: name}, 0)
+		}
+		require.ErrorIs(t, err, context.Canceled, "topic %d", n)
+		require.NoError(t, <-deleted)
+		require.NoError(t, c.Close(t.Context()))
+		require.NoError(t, l.DeleteTopic(t.Context(), name))
+	}
+}

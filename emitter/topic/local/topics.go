@@ -34,7 +34,8 @@ type partition struct {
 	number     int32
 	id         uint32
 	start, end atomic.Int64
-	next       int64 // offset of the next record; the writer's alone
+	cut        atomic.Int64 // retention deletes what is before it; start follows once that is durable
+	next       int64        // offset of the next record; the writer's alone
 }
 
 func (p *partition) bounds() topic.Range {

@@ -247,10 +247,11 @@ func testForms(t *testing.T, s Store) {
 		{Body: []byte("žluťoučký 🐎 \u2028")},
 	}
 	var in []topic.Record
+	now := time.Now().UnixMilli() // retention deletes what is old
 	for i, k := range forms {
 		for j, v := range forms {
 			in = append(in, topic.Record{
-				Topic: "t", Key: k, Value: v, TimeMillis: int64(1+i*100+j) - 300*int64(j%2), Headers: headersOf(i + j),
+				Topic: "t", Key: k, Value: v, TimeMillis: now + int64(1+i*100+j) - 300*int64(j%2), Headers: headersOf(i + j),
 			})
 		}
 	}
