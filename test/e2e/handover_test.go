@@ -257,7 +257,9 @@ func (h *handover) workers(t *testing.T, w *worker) map[string]bool {
 // TestMixedGroup has a worker of Kafka Connect and one of ours in one group: they share the work, and either has all of it when the
 // other has gone.
 func TestMixedGroup(t *testing.T) {
-	t.Parallel()
+	if os.Getenv("FRESHET_TEST_PEER") == "" {
+		t.Skip("make test-peer runs it: with other tests beside it Debezium does not let go of its slot in time")
+	}
 	h := newHandover(t, false)
 	h.source.Exec(t, itemsDDL)
 	java, w := h.java(t)
