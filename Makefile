@@ -10,7 +10,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 TOOL := go tool -modfile=tools/go.mod
 # Three packages at a time: most of them wait for servers of their own, so that two cores have room for one more.
-TESTFLAGS ?= -p 3 -timeout 12m
+TESTFLAGS ?= -p 3 -timeout 16m
 RACE ?= -race -shuffle=on
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
