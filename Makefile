@@ -65,7 +65,7 @@ test-matrix: ## the tests against real servers on each of PG_VERSIONS
 test-peer: servers ## random cases through Debezium (Maven, a JDK) and through freshet, compared as text; PEERFLAGS='-seed N -n 1'
 	test/peer/rig/up.sh
 	go run ./test/peer $(PEERFLAGS)
-	FRESHET_TEST_PEER=1 FRESHET_TEST_REQUIRE=postgres,kafka,connect go test -count=1 ./test/e2e -run 'TestHandingOver|TestMixedGroup'
+	FRESHET_TEST_REQUIRE=postgres,kafka,connect go test -tags peer -count=1 ./test/e2e -run 'TestHandingOver|TestMixedGroup'
 
 test-second-version: ## what talks to a source, on PostgreSQL 17 too
 	FRESHET_TEST_PG_VERSION=17 FRESHET_TEST_REQUIRE=postgres go test -count=1 $(TESTFLAGS) ./capture/postgres/... ./test/golden
