@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"freshet/config"
-	"freshet/sinks/jdbc/postgres"
 )
 
 // Values of enumerated properties.
@@ -203,17 +202,21 @@ func ownKeys() []config.Key {
 }
 
 func checkURL(value string, _ config.Values) string {
-	if !postgres.Matches(value) {
-		return "No suitable driver: give jdbc:postgresql://host:port/database or postgres://host:port/database"
+	if databaseOf(value) == nil {
+		return "No suitable driver: give " + urlForms()
 	}
 	return ""
 }
 
 func checkUser(value string, all config.Values) string {
-	if strings.TrimSpace(value) == "" && postgres.User(all.Get("connection.url")) == "" {
-		return "A value is required"
+	if strings.TrimSpace(value) != "" {
+		return ""
 	}
-	return ""
+	db := databaseOf(all.Get("connection.url"))
+	if db != nil && (db.user == nil || db.user(all.Get("connection.url")) != "") {
+		return ""
+	}
+	return "A value is required"
 }
 
 var urlPassword = regexp.MustCompile(`(?s)(://[^/@:]*:).*@|([?&]password=)[^&]*`)

@@ -4,13 +4,13 @@ package jdbc
 
 import (
 	"encoding/hex"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
 
 	"freshet/config"
 	"freshet/sinks/jdbc/dialect"
-	"freshet/sinks/jdbc/postgres"
 )
 
 // growingBatch is the most records of a batch where batch.size is not given.
@@ -39,12 +39,15 @@ type options struct {
 }
 
 func parseOptions(v config.Values) (*options, error) {
+	db := databaseOf(v.Get("connection.url"))
+	if db == nil {
+		return nil, errors.New("no suitable driver: give " + urlForms())
+	}
 	o := &options{
 		session: dialect.Options{
-			URL: v.Get("connection.url"), User: v.Get("connection.username"), Password: v.Secret("connection.password"),
-			TimeZone: strings.TrimSpace(v.Get("use.time.zone")),
+			URL: v.Get("connection.url"), User: v.Get("connection.username"), Password: v.Secret("connection.password"), TimeZone: timeZone(v),
 		},
-		dialect:      postgres.Dialect{PostGIS: v.Get("dialect.postgres.postgis.schema"), TimeZone: strings.TrimSpace(v.Get("use.time.zone"))},
+		dialect:      db.open(v),
 		insertMode:   v.Get("insert.mode"),
 		keyMode:      v.Get("primary.key.mode"),
 		keyFields:    v.List("primary.key.fields"),

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package jdbc
+
+import (
+	"strings"
+
+	"freshet/config"
+	"freshet/sinks/jdbc/dialect"
+	"freshet/sinks/jdbc/postgres"
+)
+
+// database is a kind of target.
+type database struct {
+	// forms are how its connection.url may look, for people.
+	forms   string
+	matches func(url string) bool
+	// user is the user that a URL names, "" for none; nil where the database has no users.
+	user func(url string) string
+	open func(v config.Values) dialect.Dialect
+}
+
+// databases are the kinds there are. The first whose matches says so serves a connection.url.
+var databases = []database{
+	{
+		forms: "jdbc:postgresql://host:port/database or postgres://host:port/database", matches: postgres.Matches, user: postgres.User,
+		open: func(v config.Values) dialect.Dialect {
+			return postgres.Dialect{PostGIS: v.Get("dialect.postgres.postgis.schema"), TimeZone: timeZone(v)}
+		},
+	},
+}
+
+// databaseOf is the kind of database that a connection.url names; nil for none.
+func databaseOf(url string) *database {
+	for i := range databases {
+		if databases[i].matches(url) {
+			return &databases[i]
+		}
+	}
+	return nil
+}
+
+// urlForms lists what a connection.url may be.
+func urlForms() string {
+	forms := make([]string, len(databases))
+	for i := range databases {
+		forms[i] = databases[i].forms
+	}
+	return strings.Join(forms, ", ")
+}
+
+func timeZone(v config.Values) string { return strings.TrimSpace(v.Get("use.time.zone")) }
