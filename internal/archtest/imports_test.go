@@ -18,7 +18,7 @@ var levels = [][]string{
 	// Contracts.
 	{
 		"capture", "sinks", "internal/store",
-		"change/java", "schema/ddl", "schema/history", "schema/registry", "sinks/jdbc/dialect",
+		"change/java", "schema/ddl", "schema/history", "schema/registry", "sinks/jdbc/dialect", "sinks/jdbc/render",
 	},
 	// What is one target's own; what is between sources, sinks and the log.
 	{"sinks/jdbc/postgres", "emitter/transform"},

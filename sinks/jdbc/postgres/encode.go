@@ -5,7 +5,6 @@ package postgres
 import (
 	"encoding/hex"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 	"freshet/change"
 	"freshet/schema"
 	"freshet/sinks/jdbc/dialect"
+	"freshet/sinks/jdbc/render"
 )
 
 // Letters of Column.Class: pg_type.typtype of the base type, or 'h' for hstore, which has no fixed number.
@@ -124,23 +124,11 @@ func appendInt(dst []byte, _ *change.Batch, v change.Value) ([]byte, error) {
 }
 
 func appendFloat32(dst []byte, _ *change.Batch, v change.Value) ([]byte, error) {
-	return appendFloat(dst, v.Float(), 32), nil
+	return render.Float(dst, v.Float(), 32), nil
 }
 
 func appendFloat64(dst []byte, _ *change.Batch, v change.Value) ([]byte, error) {
-	return appendFloat(dst, v.Float(), 64), nil
-}
-
-func appendFloat(dst []byte, f float64, bits int) []byte {
-	switch {
-	case math.IsNaN(f):
-		return append(dst, "NaN"...)
-	case math.IsInf(f, 1):
-		return append(dst, "Infinity"...)
-	case math.IsInf(f, -1):
-		return append(dst, "-Infinity"...)
-	}
-	return strconv.AppendFloat(dst, f, 'g', -1, bits)
+	return render.Float(dst, v.Float(), 64), nil
 }
 
 func appendText(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
@@ -157,7 +145,7 @@ func bitsEncoder(t *schema.Type, c *dialect.Column) dialect.Encode {
 	if c.Base == pgtype.ByteaOID {
 		return appendBytes
 	}
-	length := intParam(t, "length")
+	length := render.IntParam(t, "length")
 	varying := c.Base == pgtype.VarbitOID || length > maxSizedText
 	return func(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
 		p := b.Bytes(v)
@@ -181,8 +169,8 @@ func geometryEncoder(t *schema.Type, c *dialect.Column) (dialect.Encode, error) 
 	if t.Name == schema.Point && x >= 0 && y >= 0 && (c.Base == pgtype.PointOID || c.Base == 0) {
 		return func(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
 			row := b.RowOf(v)
-			dst = appendFloat(append(dst, '('), b.At(row, x).Float(), 64)
-			dst = appendFloat(append(dst, ','), b.At(row, y).Float(), 64)
+			dst = render.Float(append(dst, '('), b.At(row, x).Float(), 64)
+			dst = render.Float(append(dst, ','), b.At(row, y).Float(), 64)
 			return append(dst, ')'), nil
 		}, nil
 	}

@@ -4,18 +4,14 @@ package postgres
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
-	"unicode/utf8"
-
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"freshet/change"
 	"freshet/schema"
 	"freshet/sinks/jdbc/dialect"
+	"freshet/sinks/jdbc/render"
 )
 
 // arrayEncoder renders an array literal. Items are quoted unless they are numbers or truth values, so that neither the
@@ -176,7 +172,7 @@ func vectorEncoder(t *schema.Type) (dialect.Encode, error) {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = appendFloat(dst, b.At(row, i).Float(), bits)
+			dst = render.Float(dst, b.At(row, i).Float(), bits)
 		}
 		return append(dst, ']'), nil
 	}, nil
@@ -197,7 +193,7 @@ func sparseVectorEncoder(t *schema.Type) (dialect.Encode, error) {
 				dst = append(dst, ',')
 			}
 			dst = append(strconv.AppendInt(dst, b.At(entries, i).Int(), 10), ':')
-			dst = appendFloat(dst, b.At(entries, i+1).Float(), 64)
+			dst = render.Float(dst, b.At(entries, i+1).Float(), 64)
 		}
 		return strconv.AppendInt(append(dst, "}/"...), b.At(row, dimensions).Int(), 10), nil
 	}, nil
@@ -206,100 +202,6 @@ func sparseVectorEncoder(t *schema.Type) (dialect.Encode, error) {
 // jsonEncoder renders a struct, map or array as JSON, for columns that hold no such type.
 func jsonEncoder(t *schema.Type) dialect.Encode {
 	return func(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
-		return appendJSON(dst, b, t, v)
+		return render.JSON(dst, b, t, v)
 	}
-}
-
-func appendJSON(dst []byte, b *change.Batch, t *schema.Type, v change.Value) (out []byte, err error) {
-	switch v.Kind() {
-	case change.Null, change.Unavailable:
-		return append(dst, "null"...), nil
-	case change.Bool:
-		return strconv.AppendBool(dst, v.Bool()), nil
-	case change.Int:
-		return strconv.AppendInt(dst, v.Int(), 10), nil
-	case change.Float:
-		if f := v.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
-			return append(appendFloat(append(dst, '"'), f, 64), '"'), nil
-		}
-		return appendFloat(dst, v.Float(), 64), nil
-	case change.Text:
-		return appendJSONText(dst, b.Bytes(v)), nil
-	case change.Bytes:
-		if t.Name == schema.Decimal {
-			return appendDecimal(dst, b.Bytes(v), intParam(t, "scale"), unlimitedScale, &dialect.Column{Base: pgtype.NumericOID})
-		}
-		return append(base64.StdEncoding.AppendEncode(append(dst, '"'), b.Bytes(v)), '"'), nil
-	case change.Array:
-		return appendJSONArray(dst, b, t, b.RowOf(v))
-	}
-	return appendJSONObject(dst, b, t, v)
-}
-
-func appendJSONArray(dst []byte, b *change.Batch, t *schema.Type, row change.Row) (out []byte, err error) {
-	dst = append(dst, '[')
-	for i := range row.Len() {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		if dst, err = appendJSON(dst, b, t.Elem, b.At(row, i)); err != nil {
-			return nil, err
-		}
-	}
-	return append(dst, ']'), nil
-}
-
-func appendJSONObject(dst []byte, b *change.Batch, t *schema.Type, v change.Value) (out []byte, err error) {
-	row := b.RowOf(v)
-	dst = append(dst, '{')
-	if t.Kind == schema.Struct {
-		for i := range t.Fields {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = append(appendJSONText(dst, []byte(t.Fields[i].Name)), ':')
-			if dst, err = appendJSON(dst, b, t.Fields[i].Type, b.At(row, i)); err != nil {
-				return nil, err
-			}
-		}
-		return append(dst, '}'), nil
-	}
-	for i := 0; i < row.Len(); i += 2 {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		if key := b.At(row, i); key.Kind() == change.Text {
-			dst = appendJSONText(dst, b.Bytes(key))
-		} else {
-			dst = append(dst, '"')
-			if dst, err = appendJSON(dst, b, t.Key, key); err != nil {
-				return nil, err
-			}
-			dst = append(dst, '"')
-		}
-		dst = append(dst, ':')
-		if dst, err = appendJSON(dst, b, t.Elem, b.At(row, i+1)); err != nil {
-			return nil, err
-		}
-	}
-	return append(dst, '}'), nil
-}
-
-// appendJSONText quotes a text as JSON. Bytes that are no UTF-8 become U+FFFD.
-func appendJSONText(dst, s []byte) []byte {
-	const digits = "0123456789abcdef"
-	dst = append(dst, '"')
-	for len(s) > 0 {
-		r, n := utf8.DecodeRune(s)
-		switch {
-		case r == '"' || r == '\\':
-			dst = append(dst, '\\', byte(r))
-		case r < 0x20:
-			dst = append(dst, '\\', 'u', '0', '0', digits[r>>4], digits[r&15])
-		default:
-			dst = utf8.AppendRune(dst, r)
-		}
-		s = s[n:]
-	}
-	return append(dst, '"')
 }

@@ -112,25 +112,6 @@ func FuzzEscapes(f *testing.F) {
 	})
 }
 
-// Days and clocks are compared with package time over five thousand years.
-func TestTemporalText(t *testing.T) {
-	for day := int64(-1000000); day < 1500000; day += 173 {
-		at := time.Unix(day*86400, 0).UTC()
-		text, bc := appendDay(nil, day)
-		year := at.Year()
-		if bc {
-			year = 1 - year
-		}
-		require.Equal(t, at.Year() <= 0, bc)
-		require.Equal(t, at.Format("-01-02"), string(text[len(text)-6:]))
-		require.Equal(t, string(appendPadded(nil, int64(year), 4)), string(text[:len(text)-6]))
-	}
-	require.Equal(t, "-2562047788:00:54.775808", string(appendClock(nil, -9223372036854775808)))
-	for _, c := range []struct{ n, div, want int64 }{{-1, 1000, 0}, {-501, 1000, -1}, {-500, 1000, 0}, {499, 1000, 0}, {500, 1000, 1}, {7, 1, 7}} {
-		require.Equal(t, c.want, roundDiv(c.n, c.div), "%d/%d", c.n, c.div)
-	}
-}
-
 func TestEncodersAllocateNothing(t *testing.T) {
 	var b change.Batch
 	dst := make([]byte, 0, 1<<10)

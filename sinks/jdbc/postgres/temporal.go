@@ -13,17 +13,8 @@ import (
 	"freshet/change"
 	"freshet/schema"
 	"freshet/sinks/jdbc/dialect"
+	"freshet/sinks/jdbc/render"
 )
-
-// What Debezium emits for infinite timestamps (ms or µs) and dates (days, already wrapped to 32 bits there).
-const (
-	infinityLong      = 9223372036825200000
-	minusInfinityLong = -9223372036832400000
-	infinityDay       = -2147472692
-	minusInfinityDay  = -2147472691
-)
-
-const microsPerDay = 86_400_000_000
 
 // temporalEncoder is nil for types that are not temporal, and for those whose text stands as it is.
 func (d Dialect) temporalEncoder(t *schema.Type, c *dialect.Column) dialect.Encode {
@@ -54,12 +45,12 @@ func (d Dialect) temporalEncoder(t *schema.Type, c *dialect.Column) dialect.Enco
 
 func appendDate(dst []byte, _ *change.Batch, v change.Value) ([]byte, error) {
 	switch v.Int() {
-	case infinityDay:
+	case render.InfinityDay:
 		return append(dst, "infinity"...), nil
-	case minusInfinityDay:
+	case render.MinusInfinityDay:
 		return append(dst, "-infinity"...), nil
 	}
-	dst, bc := appendDay(dst, v.Int())
+	dst, bc := render.Day(dst, v.Int())
 	return appendEra(dst, bc), nil
 }
 
@@ -68,14 +59,14 @@ func appendDate(dst []byte, _ *change.Batch, v change.Value) ([]byte, error) {
 func timeEncoder(c *dialect.Column, mul, div int64) dialect.Encode {
 	interval := c.Base == pgtype.IntervalOID
 	return func(dst []byte, _ *change.Batch, v change.Value) ([]byte, error) {
-		micros := roundDiv(v.Int(), div) * mul
+		micros := render.RoundDiv(v.Int(), div) * mul
 		if interval {
-			return appendClock(dst, micros), nil
+			return render.Clock(dst, micros), nil
 		}
-		if micros < 0 || micros > microsPerDay {
+		if micros < 0 || micros > render.MicrosPerDay {
 			return nil, fmt.Errorf("column %q: Invalid value for NanoOfDay (valid values 0 - 86399999999999): %d", c.Name, micros*1000)
 		}
-		return appendClock(dst, micros), nil
+		return render.Clock(dst, micros), nil
 	}
 }
 
@@ -88,7 +79,7 @@ func durationEncoder(t *schema.Type, c *dialect.Column, div int64) dialect.Encod
 		return appendInt
 	}
 	return func(dst []byte, _ *change.Batch, v change.Value) ([]byte, error) {
-		return appendClock(dst, roundDiv(v.Int(), div)), nil
+		return render.Clock(dst, render.RoundDiv(v.Int(), div)), nil
 	}
 }
 
@@ -111,15 +102,15 @@ func appendTimestampOfMicros(dst []byte, b *change.Batch, v change.Value) ([]byt
 }
 
 func appendTimestampOfNanos(dst []byte, _ *change.Batch, v change.Value) ([]byte, error) {
-	return appendTimestamp(dst, roundDiv(v.Int(), 1000)), nil
+	return appendTimestamp(dst, render.RoundDiv(v.Int(), 1000)), nil
 }
 
 // appendInfinity is nil for a finite value.
 func appendInfinity(dst []byte, v int64) []byte {
 	switch {
-	case v >= infinityLong:
+	case v >= render.InfinityLong:
 		return append(dst, "infinity"...)
-	case v <= minusInfinityLong:
+	case v <= render.MinusInfinityLong:
 		return append(dst, "-infinity"...)
 	}
 	return nil
@@ -162,20 +153,20 @@ func appendZoned(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
 	if year > 0 {
 		return append(strconv.AppendInt(dst, int64(year), 10), s[end:]...), nil
 	}
-	dst = append(appendPadded(dst, int64(1-year), 4), s[end:]...)
+	dst = append(render.Padded(dst, int64(1-year), 4), s[end:]...)
 	return append(dst, " BC"...), nil
 }
 
 // appendTimestamp appends µs since the epoch as YYYY-MM-DD HH:MM:SS[.ffffff][ BC].
 func appendTimestamp(dst []byte, micros int64) []byte {
-	day := micros / microsPerDay
-	rest := micros % microsPerDay
+	day := micros / render.MicrosPerDay
+	rest := micros % render.MicrosPerDay
 	if rest < 0 {
-		rest += microsPerDay
+		rest += render.MicrosPerDay
 		day--
 	}
-	dst, bc := appendDay(dst, day)
-	return appendEra(appendClock(append(dst, ' '), rest), bc)
+	dst, bc := render.Day(dst, day)
+	return appendEra(render.Clock(append(dst, ' '), rest), bc)
 }
 
 func appendEra(dst []byte, bc bool) []byte {
@@ -183,78 +174,4 @@ func appendEra(dst []byte, bc bool) []byte {
 		return append(dst, " BC"...)
 	}
 	return dst
-}
-
-// appendDay appends the proleptic Gregorian date of days since 1970-01-01; bc says that the year counts backwards. The
-// arithmetic is in eras of 400 years, with the year beginning in March.
-func appendDay(dst []byte, days int64) (out []byte, bc bool) {
-	z := days + 719468
-	era := z / 146097
-	if z < 0 {
-		era = (z - 146096) / 146097
-	}
-	doe := z - era*146097
-	yoe := (doe - doe/1460 + doe/36524 - doe/146096) / 365
-	doy := doe - (365*yoe + yoe/4 - yoe/100)
-	mp := (5*doy + 2) / 153
-	day := doy - (153*mp+2)/5 + 1
-	month := mp + 3
-	if month > 12 {
-		month -= 12
-	}
-	year := yoe + era*400
-	if month <= 2 {
-		year++
-	}
-	if year <= 0 {
-		year, bc = 1-year, true
-	}
-	dst = append(appendPadded(dst, year, 4), '-')
-	dst = append(appendPadded(dst, month, 2), '-')
-	return appendPadded(dst, day, 2), bc
-}
-
-// appendClock appends [-]HH:MM:SS[.ffffff]; hours are as many as there are.
-func appendClock(dst []byte, micros int64) []byte {
-	u := uint64(micros)
-	if micros < 0 {
-		dst = append(dst, '-')
-		u = -u
-	}
-	seconds, fraction := u/1_000_000, u%1_000_000
-	dst = append(appendPadded(dst, int64(seconds/3600), 2), ':')
-	dst = append(appendPadded(dst, int64(seconds/60%60), 2), ':')
-	dst = appendPadded(dst, int64(seconds%60), 2)
-	if fraction == 0 {
-		return dst
-	}
-	return appendPadded(append(dst, '.'), int64(fraction), 6)
-}
-
-// appendPadded appends a number that is not negative with at least width digits.
-func appendPadded(dst []byte, n int64, width int) []byte {
-	var buf [20]byte
-	i := len(buf)
-	for n > 0 || width > 0 {
-		i--
-		buf[i] = byte('0' + n%10)
-		n /= 10
-		width--
-	}
-	return append(dst, buf[i:]...)
-}
-
-// roundDiv divides by a positive number, rounding half up.
-func roundDiv(n, div int64) int64 {
-	if div == 1 {
-		return n
-	}
-	q, r := n/div, n%div
-	if r < 0 {
-		q, r = q-1, r+div
-	}
-	if 2*r >= div {
-		q++
-	}
-	return q
 }

@@ -11,6 +11,7 @@ import (
 	"freshet/change"
 	"freshet/schema"
 	"freshet/sinks/jdbc/dialect"
+	"freshet/sinks/jdbc/render"
 )
 
 // Parameters that a source adds to a field's schema with column.propagate.source.type.
@@ -140,8 +141,8 @@ func (d Dialect) postgis(name string) string {
 }
 
 func decimalType(t *schema.Type) string {
-	scale := intParam(t, "scale")
-	precision := intParam(t, "connect.decimal.precision")
+	scale := render.IntParam(t, "scale")
+	precision := render.IntParam(t, "connect.decimal.precision")
 	switch {
 	case scale < 0, precision <= 0 && scale == 0:
 		return "numeric" // unlimited: no value is ever rounded
@@ -153,7 +154,7 @@ func decimalType(t *schema.Type) string {
 
 // timePrecision takes the propagated scale only: the length of a MySQL time is not its precision there.
 func timePrecision(t *schema.Type) int {
-	if p := intParam(t, sourceScale); p > 0 && p <= maxTemporalPrecision {
+	if p := render.IntParam(t, sourceScale); p > 0 && p <= maxTemporalPrecision {
 		return p
 	}
 	return maxTemporalPrecision
@@ -163,7 +164,7 @@ func timePrecision(t *schema.Type) int {
 // scale of 0 counts as none.
 func timestampPrecision(t *schema.Type) int {
 	for _, name := range [...]string{sourceLength, sourceScale} {
-		if p := intParam(t, name); p > 0 && p <= maxTemporalPrecision {
+		if p := render.IntParam(t, name); p > 0 && p <= maxTemporalPrecision {
 			return p
 		}
 	}
@@ -171,7 +172,7 @@ func timestampPrecision(t *schema.Type) int {
 }
 
 func bitsType(t *schema.Type, propagated string) string {
-	n := intParam(t, "length")
+	n := render.IntParam(t, "length")
 	name := "bit"
 	if strings.EqualFold(propagated, "VARBIT") {
 		name = "bit varying"
@@ -186,7 +187,7 @@ func textType(t *schema.Type, propagated string) string {
 	if native := nativeTypes[propagated]; native != "" {
 		return native
 	}
-	n := intParam(t, sourceLength)
+	n := render.IntParam(t, sourceLength)
 	if n <= 0 || n > maxSizedText {
 		return "text"
 	}
@@ -267,15 +268,6 @@ func quoteLiteral(s string) string {
 		return " E" + strings.ReplaceAll(q, `\`, `\\`)
 	}
 	return q
-}
-
-func intParam(t *schema.Type, name string) int {
-	s, _ := t.Param(name)
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
