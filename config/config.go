@@ -134,6 +134,9 @@ type Plugin struct {
 	Kind    string // source, sink, converter, header_converter, transformation, predicate
 	Version string
 	Def     Def
+	// OffsetsElsewhere says that a connector may keep positions in another place too, such as a sink in its target: changing
+	// those of the worker may not be all there is to do.
+	OffsetsElsewhere bool
 }
 
 // Matches says whether a class property names this plug-in: by class, by its last part with or without the suffix

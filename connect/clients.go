@@ -5,6 +5,8 @@ package connect
 import (
 	"context"
 	"errors"
+	"maps"
+	"strings"
 	"time"
 
 	"freshet/config"
@@ -33,6 +35,17 @@ type ExactlyOnce interface {
 	ExactlyOnce(v config.Values) bool
 }
 
+// clientSettings are what a connector's configuration says of its clients. The topics that a sink reads are not made by it, so
+// topic.creation.* says nothing there.
+func (p *Plugin) clientSettings(cfg map[string]string) map[string]string {
+	if p.Sink == nil {
+		return cfg
+	}
+	out := maps.Clone(cfg)
+	maps.DeleteFunc(out, func(name, _ string) bool { return strings.HasPrefix(name, "topic.creation.") })
+	return out
+}
+
 // withLog makes an Opener of a function that needs the log and the settings of the task.
 func (c *Connector) withLog(task int, open func(ctx context.Context, topics topic.Log, v config.Values) (Task, error)) Opener {
 	clients, ok := c.worker.topics.(Clients)
@@ -44,7 +57,7 @@ func (c *Connector) withLog(task int, open func(ctx context.Context, topics topi
 		if !ok {
 			return open(ctx, c.worker.topics, now.values)
 		}
-		own, err := clients.OpenClient(c.Name, task, now.raw)
+		own, err := clients.OpenClient(c.Name, task, c.Plugin.clientSettings(now.raw))
 		if err != nil {
 			return nil, finalError{err}
 		}
@@ -62,7 +75,7 @@ func (c *Connector) logOf(cfg map[string]string) (topics topic.Log, done func(co
 	if !ok {
 		return c.worker.topics, func(context.Context) error { return nil }, nil
 	}
-	own, err := clients.OpenClient(c.Name, 0, cfg)
+	own, err := clients.OpenClient(c.Name, 0, c.Plugin.clientSettings(cfg))
 	if err != nil {
 		return nil, nil, finalError{err}
 	}

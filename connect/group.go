@@ -17,6 +17,11 @@ func NoKnownLeader() error {
 	return &Error{409, "Cannot complete request momentarily due to no known leader URL, likely because a rebalance was underway."}
 }
 
+// StaleConfiguration is the answer to a request that would have to wait for the end of a rebalance.
+func StaleConfiguration() error {
+	return &Error{409, "Cannot complete request momentarily due to stale configuration (typically caused by a concurrent config change)"}
+}
+
 // Signature is how a worker shows that it is one of the group: the values of its request's headers, "" where one is missing.
 type Signature struct {
 	Algorithm string // such as HmacSHA256

@@ -199,7 +199,7 @@ func (l *Letters) pipeline(ctx context.Context) (*retrying, error) {
 	if r.transforms, err = l.c.sinkTransforms(now.values, log); err != nil {
 		return nil, err
 	}
-	env := sinks.Env{Connector: l.c.Name, Group: GroupOf(l.c.Name), Log: log}
+	env := sinks.Env{Connector: l.c.Name, Group: l.c.group(l.c.set.raw), Log: log}
 	r.writer, err = l.c.Plugin.Sink.Open(ctx, env, now.values)
 	return r, err
 }

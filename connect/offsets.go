@@ -55,9 +55,10 @@ func (c *Connector) Offsets(ctx context.Context) ([]Offset, error) {
 
 // sinkOffsets are the committed offsets of the connector's group.
 func (c *Connector) sinkOffsets(ctx context.Context, a Admin) ([]Offset, error) {
-	offsets, err := a.GroupOffsets(ctx, GroupOf(c.Name))
+	group := c.group(c.set.raw)
+	offsets, err := a.GroupOffsets(ctx, group)
 	if err != nil {
-		return nil, fmt.Errorf("read offsets of group %q: %w", GroupOf(c.Name), err)
+		return nil, fmt.Errorf("read offsets of group %q: %w", group, err)
 	}
 	out := make([]Offset, 0, len(offsets))
 	for _, p := range sortedPartitions(offsets) {
@@ -157,7 +158,7 @@ func (c *Connector) setSinkOffsets(ctx context.Context, a Admin, offsets []Offse
 		targets[p] = at
 	}
 	for _, p := range sortedPartitions(targets) {
-		if err := a.SetGroupOffset(ctx, GroupOf(c.Name), p, targets[p]); err != nil {
+		if err := a.SetGroupOffset(ctx, c.group(c.set.raw), p, targets[p]); err != nil {
 			return &Error{500, fmt.Sprintf("Failed to alter consumer group offsets for connector %s: %v", c.Name, err)}
 		}
 	}

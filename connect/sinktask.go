@@ -18,12 +18,31 @@ import (
 	"freshet/sinks"
 )
 
-// GroupOf is the consumer group of a sink connector.
+// GroupOf is the consumer group of a sink connector, unless its configuration names another.
 func GroupOf(connector string) string { return "connect-" + connector }
 
+// groupOverride is the property that gives a sink another consumer group.
+const groupOverride = "consumer.override.group.id"
+
+// overriddenGroup is the consumer group that a connector's configuration names, "" for none.
+func overriddenGroup(raw map[string]string) string { return strings.TrimSpace(raw[groupOverride]) }
+
+// group is the consumer group of a sink connector. As in Kafka Connect a property of the connector, or of the worker, may name
+// another one than GroupOf, where there are clients of Kafka.
+func (c *Connector) group(raw map[string]string) string {
+	if _, ok := c.worker.topics.(Clients); ok {
+		for _, name := range []string{overriddenGroup(raw), strings.TrimSpace(c.worker.config.Properties["consumer.group.id"])} {
+			if name != "" {
+				return name
+			}
+		}
+	}
+	return GroupOf(c.Name)
+}
+
 // subscription is what a sink connector reads.
-func subscription(name string, v config.Values) (topic.Subscription, error) {
-	s := topic.Subscription{Group: GroupOf(name), Topics: v.List("topics")}
+func (c *Connector) subscription(v config.Values) (topic.Subscription, error) {
+	s := topic.Subscription{Group: c.group(v.Raw()), Topics: v.List("topics")}
 	if pattern := strings.TrimSpace(v.Get("topics.regex")); pattern != "" {
 		re, err := regexp.Compile(`\A(?:` + pattern + `)\z`) // as in Kafka Connect the whole name must match
 		if err != nil {
@@ -66,7 +85,7 @@ func (t *sinkTask) Progress() int64 { return t.log.durable.Load() }
 func (c *Connector) sinkOpener(task int, log *slog.Logger, counts *errorCounts) Opener {
 	w := c.worker
 	return c.withLog(task, func(ctx context.Context, topics topic.Log, v config.Values) (Task, error) {
-		s, err := subscription(c.Name, v)
+		s, err := c.subscription(v)
 		if err != nil {
 			return nil, err
 		}

@@ -53,6 +53,7 @@ func (w *Worker) check(cfg map[string]string) (*checked, error) {
 	given, problems := common.Parse(c.raw)
 	problems = append(problems, crossCheck(plugin.Kind, given)...)
 	problems = append(problems, w.exactlyOnce(&plugin, given, c.raw)...)
+	problems = append(problems, w.groupClash(&plugin, c.raw)...)
 	if slices.ContainsFunc(problems, func(p config.Problem) bool {
 		return strings.HasSuffix(p.Message, "Not a number of type INT") && p.Property == "tasks.max"
 	}) {
@@ -77,7 +78,7 @@ func (w *Worker) check(cfg map[string]string) (*checked, error) {
 	c.problems = append(c.problems, conv...)
 	clients, _ := w.topics.(Clients)
 	if clients != nil {
-		c.problems = append(c.problems, clients.CheckClients(c.raw)...)
+		c.problems = append(c.problems, clients.CheckClients(plugin.clientSettings(c.raw))...)
 	}
 	c.problems = append(c.problems, unknownProblems(&common, values, clients != nil)...)
 	c.problems = mistakesFirst(c.problems)
@@ -154,6 +155,21 @@ func (w *Worker) exactlyOnce(plugin *Plugin, common config.Values, raw map[strin
 			"Please reconfigure it to use a different transaction boundary definition."})
 	}
 	return problems
+}
+
+// groupClash refuses a sink whose consumer group is the group of the workers.
+func (w *Worker) groupClash(plugin *Plugin, raw map[string]string) []config.Problem {
+	if plugin.Sink == nil || w.config.Group == "" {
+		return nil
+	}
+	name := raw["name"]
+	switch own := overriddenGroup(raw); {
+	case own == w.config.Group:
+		return []config.Problem{{Property: groupOverride, Message: fmt.Sprintf("Consumer group %s conflicts with Connect worker group %s", own, w.config.Group)}}
+	case own == "" && GroupOf(name) == w.config.Group:
+		return []config.Problem{{Property: "name", Message: fmt.Sprintf("Consumer group for sink connector named %s conflicts with Connect worker group %s", name, w.config.Group)}}
+	}
+	return nil
 }
 
 // crossCheck holds the rules between common properties.

@@ -38,6 +38,8 @@ type WorkerConfig struct {
 	Providers *provider.Set
 	// ExactlyOnce says that sources are exactly-once: exactly.once.source.support=enabled.
 	ExactlyOnce bool
+	// Group is the group.id of a worker that shares its connectors with others, "" of one that does not.
+	Group string
 	// StallTimeout is how long nothing may move while there is something to read; 0 is 30 s.
 	StallTimeout time.Duration
 }

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,6 +47,8 @@ type Options struct {
 	SyncTimeout, UnsyncBackoff time.Duration
 	// StopTimeout is how long tasks may take to end, all together, before they are left behind.
 	StopTimeout time.Duration
+	// Patience is how long a request waits for the end of a rebalance before it is answered 409. Default 10 s.
+	Patience time.Duration
 	// Fence keeps the first so many tasks of a connector, those of before, from writing; nil where sources are not exactly-once.
 	Fence func(ctx context.Context, connector string, tasks int, cfg map[string]string) error
 	// SetLevel sets the level of a logger of this process; nil ignores such requests.
@@ -75,6 +78,7 @@ type Herder struct {
 	round     group.Round // the last one; Owned is not kept here
 	joined    bool        // the round counts
 	closed    bool
+	balancing bool                 // a round is under way
 	instances map[string]*instance // connectors that run here; written by the loop only
 	tasks     map[connect.TaskID]*task
 }
@@ -91,6 +95,9 @@ func New(o Options) *Herder {
 	}
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 15 * time.Second
+	}
+	if o.Patience == 0 {
+		o.Patience = 10 * time.Second
 	}
 	h := &Herder{
 		o: o, log: o.Log, wake: make(chan struct{}, 1), ready: make(chan struct{}), known: map[string]bool{}, due: map[string]retry{},
@@ -238,7 +245,8 @@ type request struct {
 
 var errClosed = &connect.Error{Code: 503, Message: "The worker is shutting down"}
 
-// do runs f in the loop, while the group does not rebalance.
+// do runs f in the loop, while the group does not rebalance. A rebalance that takes longer than Patience is the client's to wait
+// for.
 func (h *Herder) do(ctx context.Context, f func(ctx context.Context) error) error {
 	r := &request{ctx, f, make(chan error, 1)}
 	h.mu.Lock()
@@ -251,12 +259,39 @@ func (h *Herder) do(ctx context.Context, f func(ctx context.Context) error) erro
 		return errClosed
 	}
 	h.poke()
-	select {
-	case err := <-r.done:
-		return err
-	case <-ctx.Done():
-		return &connect.Error{Code: 500, Message: "Request timed out"}
+	patience := time.NewTicker(h.o.Patience)
+	defer patience.Stop()
+	for {
+		select {
+		case err := <-r.done:
+			return err
+		case <-ctx.Done():
+			return &connect.Error{Code: 500, Message: "Request timed out"}
+		case <-patience.C:
+			if h.withdraw(r) {
+				return connect.StaleConfiguration()
+			}
+		}
 	}
+}
+
+// withdraw takes a request out of the queue where it waits for the end of a rebalance.
+func (h *Herder) withdraw(r *request) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := slices.Index(h.queue, r)
+	if at < 0 || !h.balancing {
+		return false
+	}
+	h.queue = slices.Delete(h.queue, at, at+1)
+	return true
+}
+
+// balance notes that a round begins or has ended.
+func (h *Herder) balance(now bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.balancing = now
 }
 
 // serve runs the first request of the queue, if there is one.

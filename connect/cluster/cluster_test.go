@@ -49,13 +49,16 @@ func waitFor(t testing.TB, what string, cond func() bool) {
 
 // world is a group of workers with its brokers.
 type world struct {
-	t       testing.TB
-	brokers []string
-	group   string
-	dir     string // of the connectors' files
-	mode    group.Version
-	delay   time.Duration
-	session time.Duration
+	t        testing.TB
+	brokers  []string
+	group    string
+	dir      string // of the connectors' files
+	mode     group.Version
+	delay    time.Duration
+	session  time.Duration
+	plugins  *connect.Plugins
+	patience time.Duration
+	fake     *kfake.Cluster
 }
 
 func newWorld(t testing.TB) *world {
@@ -63,7 +66,10 @@ func newWorld(t testing.TB) *world {
 	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.BrokerConfigs(map[string]string{"group.min.session.timeout.ms": "100"}))
 	require.NoError(t, err)
 	t.Cleanup(fake.Close)
-	return &world{t: t, brokers: fake.ListenAddrs(), group: "workers", dir: t.TempDir(), mode: group.Sessioned, session: 2 * time.Second}
+	return &world{
+		t: t, brokers: fake.ListenAddrs(), fake: fake, group: "workers", dir: t.TempDir(), mode: group.Sessioned, session: 2 * time.Second,
+		plugins: connect.NewPlugins([]capture.Connector{filesource.New()}, []sinks.Connector{filesink.New()}),
+	}
 }
 
 // worker is a worker of the group, with its REST API.
@@ -117,8 +123,8 @@ func (w *world) start() *worker {
 	member, err := kgo.NewClient(append(client, kgo.ClientID("connect-"+x.id), kgo.RetryTimeout(time.Second), kgo.RequestRetries(2))...)
 	require.NoError(w.t, err)
 	runtime := connect.NewWorker(connect.WorkerOptions{
-		Plugins: connect.NewPlugins([]capture.Connector{filesource.New()}, []sinks.Connector{filesink.New()}), Topics: topics, Log: log,
-		Config: connect.WorkerConfig{Properties: map[string]string{
+		Plugins: w.plugins, Topics: topics, Log: log,
+		Config: connect.WorkerConfig{Group: w.group, Properties: map[string]string{
 			"key.converter": "org.apache.kafka.connect.storage.StringConverter", "value.converter": "org.apache.kafka.connect.storage.StringConverter",
 		}},
 	})
@@ -130,7 +136,7 @@ func (w *world) start() *worker {
 			HeartbeatInterval: min(50*time.Millisecond, w.session/10), MaxDelay: w.delay,
 		},
 		Session:     cluster.Session{KeyAlgorithm: "HmacSHA256", KeyTTL: time.Hour, Algorithm: "HmacSHA256", Verified: []string{"HmacSHA256"}},
-		SyncTimeout: 3 * time.Second, UnsyncBackoff: time.Second,
+		SyncTimeout: 3 * time.Second, UnsyncBackoff: time.Second, Patience: w.patience,
 		SetLevel: func(logger, level string) { log.Info("level is set", "logger", logger, "level", level) },
 	})
 	handler := rest.New(rest.Options{Herder: x.herder, Starting: x.herder.Starting, Forward: plain, Log: log})

@@ -23,6 +23,8 @@ const (
 
 // rebalance takes part in a round and does what its outcome says.
 func (h *Herder) rebalance(ctx context.Context) error {
+	h.balance(true)
+	defer h.balance(false)
 	if h.member.Version() == group.Eager {
 		h.stop(ctx, h.running())
 		h.member.Disown()

@@ -19,6 +19,8 @@ type instance struct {
 	made  *connect.Connector // nil where the configuration is not valid
 	err   error              // why it is not
 	state connect.State
+	// version is that of the plug-in, "" where there is none of the class.
+	version string
 }
 
 // task is a task that runs here, or is paused, or has failed.
@@ -108,6 +110,9 @@ func (h *Herder) startConnector(name string) {
 		return
 	}
 	i := &instance{state: target(s, name)}
+	if plugin, err := h.o.Worker.Plugins().Find(cfg["connector.class"]); err == nil {
+		i.version = plugin.Version
+	}
 	if i.made, i.err = h.o.Worker.NewConnector(name, cfg); i.err != nil {
 		h.log.Error("connector is not valid", "connector", name, "error", connect.RedactText(i.err.Error()))
 		if i.state != connect.Stopped {
@@ -125,14 +130,11 @@ func (h *Herder) startConnector(name string) {
 }
 
 func (h *Herder) tellConnector(name string, i *instance) {
-	trace, version := "", ""
+	trace := ""
 	if i.state == connect.Failed {
 		trace = connect.ConnectorTrace(i.err)
 	}
-	if i.made != nil {
-		version = i.made.Plugin.Version
-	}
-	h.tell(assign.ConnectorID(name), i.state, trace, version)
+	h.tell(assign.ConnectorID(name), i.state, trace, i.version)
 }
 
 // restartConnector starts a connector anew, with the configuration of now. Its tasks go on.
@@ -268,6 +270,8 @@ func (h *Herder) retarget(ctx context.Context, name string) {
 		case i.state == connect.Failed && want == connect.Running:
 			h.restartConnector(ctx, name)
 		case i.state == connect.Failed && want == connect.Paused:
+		case i.state == connect.Stopped && want == connect.Running:
+			h.startConnector(name) // its configuration may not be what it was: references
 		default:
 			h.mu.Lock()
 			i.state = want

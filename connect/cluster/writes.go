@@ -252,19 +252,20 @@ func (h *Herder) RestartTask(ctx context.Context, id connect.TaskID) error {
 	})
 }
 
-// plan is the status of a connector in which what a request restarts is RESTARTING.
+// plan is the status of a connector in which what a request restarts is RESTARTING; why it failed stays in it, as in Kafka
+// Connect.
 func (h *Herder) plan(r backing.RestartRequest) (connect.Status, error) {
 	status, err := h.Status(context.Background(), r.Connector) // answered from memory
 	if err != nil {
 		return status, &connect.Error{Code: 404, Message: "Status for connector " + r.Connector + " not found"}
 	}
 	if !r.OnlyFailed || status.Connector.State == connect.Failed {
-		status.Connector.State, status.Connector.Trace = connect.Restarting, ""
+		status.Connector.State = connect.Restarting
 	}
 	for n := range status.Tasks {
 		t := &status.Tasks[n]
 		if r.IncludeTasks && (!r.OnlyFailed || t.State == connect.Failed) {
-			t.State, t.Trace = connect.Restarting, ""
+			t.State = connect.Restarting
 		}
 	}
 	return status, nil

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
+	"freshet/config"
 	"freshet/connect"
 )
 
@@ -313,7 +315,7 @@ func (a *api) patchOffsets(r *request) (reply, error) {
 	if err := a.o.Herder.SetOffsets(r.Context(), r.args[0], offsets); err != nil {
 		return reply{}, err
 	}
-	return ok(message{"The offsets for this connector have been altered successfully"})
+	return ok(message{a.changed(r, "altered")})
 }
 
 // notNull is a JSON text, "" for null.
@@ -328,7 +330,19 @@ func (a *api) deleteOffsets(r *request) (reply, error) {
 	if err := a.o.Herder.ResetOffsets(r.Context(), r.args[0]); err != nil {
 		return reply{}, err
 	}
-	return ok(message{"The offsets for this connector have been reset successfully"})
+	return ok(message{a.changed(r, "reset")})
+}
+
+// changed tells that positions were changed, and whether that was all there is to do.
+func (a *api) changed(r *request, how string) string {
+	info, err := a.o.Herder.Info(r.Context(), r.args[0])
+	if err == nil && slices.ContainsFunc(a.o.Herder.Plugins(), func(p config.Plugin) bool {
+		return p.Kind == info.Type && p.OffsetsElsewhere && p.Matches(info.Config["connector.class"])
+	}) {
+		return fmt.Sprintf("The Connect framework-managed offsets for this connector have been %[1]s successfully. However, if this connector manages offsets externally, "+
+			"they will need to be manually %[1]s in the system that the connector uses.", how)
+	}
+	return "The offsets for this connector have been " + how + " successfully"
 }
 
 type message struct {

@@ -66,15 +66,15 @@ var goldenCases = []string{
 
 // Whole files that do not apply.
 var skippedFiles = map[string]string{
-	"states-mixed":                    "its failed task comes of an unknown predicate; TestFailedInstances in connect/standalone covers the states",
+	"states-mixed":                    "its failed task comes of an unknown predicate; TestGoldenStates in connect/cluster runs it with another one",
 	"config-topic-written-by-others":  "a worker of one process has no config topic",
-	"conflict-while-rebalancing":      "a worker of one process does not rebalance",
+	"conflict-while-rebalancing":      "a worker of one process does not rebalance; TestGoldenConflict in connect/cluster runs it",
 	"debezium-postgres-plugin-config": "test/golden compares it: the plug-ins here are others",
 	"debezium-postgres-validate":      "test/golden compares it: the plug-ins here are others",
-	"failed-instances":                "needs the recording's own test plug-ins; TestFailedInstances in connect/standalone covers it",
+	"failed-instances":                "needs the recording's own test plug-ins; TestGoldenFailedInstances in connect/cluster runs it, TestFailedInstances in connect/standalone has the same",
 	"forwarding":                      "a worker of one process forwards nothing; TestGoldenForwarding in connect/cluster runs it",
-	"second-worker-joins":             "a worker of one process has no group",
-	"validate-topic-creation":         "topic.creation.* means something where topics are in Kafka, and is judged there when a task starts: TestRunInKafka in internal/worker",
+	"second-worker-joins":             "a worker of one process has no group; TestGoldenSecondWorker in connect/cluster runs it",
+	"validate-topic-creation":         "means something where topics are in Kafka: TestGoldenTopicCreation in internal/worker runs it",
 }
 
 // Exchanges that do not apply, by file and number; the reason.
@@ -82,8 +82,8 @@ var skippedExchanges = map[string]string{
 	"plugins-list#2":               "other transforms and converters than the recording's; TestPlugins covers the form",
 	"plugins-list#4":               "other transforms and converters than the recording's; TestPlugins covers the form",
 	"odd-names#61":                 "lists the connectors that could not be deleted there",
-	"create-invalid-config#20":     "a worker of one process has no group of its own that could clash",
-	"create-invalid-config#21":     "a worker of one process has no group of its own that could clash",
+	"create-invalid-config#20":     groupReason,
+	"create-invalid-config#21":     groupReason,
 	"create-invalid-config#26":     "a version of a plug-in has no effect here, which a warning says",
 	"validate-errors#3":            "names the test connectors in Java's form, which TestValidate covers",
 	"validate-filestream-source#2": "there is no producer whose properties could be wrong",
@@ -99,6 +99,7 @@ var skippedExchanges = map[string]string{
 const (
 	encodedReason   = "DEFECTS.md: percent-encoded names work everywhere"
 	converterReason = "converters declare what they do here: schema.content of 4.2 too, and no converter.type to be given"
+	groupReason     = "a worker of one process has no group that could clash; TestGoldenGroupClash in connect/cluster runs it"
 	nameReason      = "shows the name that an earlier PATCH changed: refused here"
 )
 

@@ -3,7 +3,6 @@
 package kafkaclient
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -23,91 +22,111 @@ type group struct {
 
 // creation tells how a connector's topics are created: nil leaves it to the brokers, as where no topic.creation property is
 // given.
-func (w *Worker) creation(connector map[string]string) (func(string) (kafka.Creation, bool), error) {
-	given := under(connector, creationPrefix)
-	if len(given) == 0 || strings.EqualFold(strings.TrimSpace(w.properties["topic.creation.enable"]), "false") {
+func (w *Worker) creation(connector map[string]string) (func(string) (kafka.Creation, bool), []config.Problem) {
+	c := creations{given: under(connector, creationPrefix)}
+	if len(c.given) == 0 || strings.EqualFold(strings.TrimSpace(w.properties["topic.creation.enable"]), "false") {
 		return nil, nil
 	}
-	fallback, err := creationOf(given, "default", nil)
-	if err != nil {
-		return nil, err
-	}
+	fallback := c.of(defaultGroup, nil)
 	var groups []group
-	for _, name := range config.SplitList(given["groups"]) {
-		if name == "default" {
+	for _, name := range config.SplitList(c.given["groups"]) {
+		if name == defaultGroup {
 			continue
 		}
-		g := group{}
-		if g.creation, err = creationOf(given, name, &fallback); err != nil {
-			return nil, err
-		}
-		if g.include, err = patterns(given, name+".include"); err != nil {
-			return nil, err
-		}
-		if g.include == nil {
-			return nil, fmt.Errorf("Missing required configuration %q which has no default value.", creationPrefix+name+".include") //nolint:staticcheck,revive // Connect's words
-		}
-		if g.exclude, err = patterns(given, name+".exclude"); err != nil {
-			return nil, err
+		g := group{creation: c.of(name, &fallback), include: c.patterns(name + ".include"), exclude: c.patterns(name + ".exclude")}
+		if c.given[name+".include"] == "" {
+			c.problems = append(c.problems, config.Problem{
+				Property: creationPrefix + name + ".include", Warning: true,
+				Message: fmt.Sprintf("The group %s of topic.creation.groups has no %s: no topic is in it", name, creationPrefix+name+".include"),
+			})
 		}
 		groups = append(groups, g)
 	}
 	return func(topic string) (kafka.Creation, bool) {
 		for _, g := range groups {
-			if g.include.MatchString(topic) && (g.exclude == nil || !g.exclude.MatchString(topic)) {
+			if g.include != nil && g.include.MatchString(topic) && (g.exclude == nil || !g.exclude.MatchString(topic)) {
 				return g.creation, true
 			}
 		}
 		return fallback, true
-	}, nil
+	}, c.problems
 }
 
-// creationOf are the settings of one group; those it leaves out are the default group's.
-func creationOf(given map[string]string, name string, fallback *kafka.Creation) (kafka.Creation, error) {
-	c := kafka.Creation{Configs: map[string]string{}}
+// defaultGroup has the topics that are in no other group.
+const defaultGroup = "default"
+
+// creations are the properties of a connector's topics, without their prefix, and what is wrong with them.
+type creations struct {
+	given    map[string]string
+	problems []config.Problem
+}
+
+func (c *creations) refuse(property, format string, args ...any) {
+	c.problems = append(c.problems, config.Problem{Property: creationPrefix + property, Message: fmt.Sprintf(format, args...)})
+}
+
+// of are the settings of one group; those it leaves out are the default group's.
+func (c *creations) of(name string, fallback *kafka.Creation) kafka.Creation {
+	out := kafka.Creation{Configs: map[string]string{}}
 	if fallback != nil {
-		c.Partitions, c.Replication = fallback.Partitions, fallback.Replication
+		out.Partitions, out.Replication = fallback.Partitions, fallback.Replication
 	}
-	var errs []error
-	number := func(property string, bits int) int64 {
-		full := creationPrefix + name + "." + property
-		text, ok := given[name+"."+property]
-		if !ok {
-			if fallback == nil {
-				errs = append(errs, fmt.Errorf("Missing required configuration %q which has no default value.", full)) //nolint:staticcheck,revive // Connect's words
-			}
-			return 0
-		}
-		n, err := strconv.ParseInt(strings.TrimSpace(text), 10, bits)
-		if err != nil || n < -1 || n == 0 {
-			errs = append(errs, fmt.Errorf("Invalid value %s for configuration %s: it is a number above 0, or -1 for the brokers' default", text, full)) //nolint:staticcheck // Connect's words
-		}
-		return n
+	if n := c.number(name, "replication.factor", 16); n != 0 {
+		out.Replication = int16(n)
 	}
-	if n := number("replication.factor", 16); n != 0 {
-		c.Replication = int16(n)
+	if n := c.number(name, "partitions", 32); n != 0 {
+		out.Partitions = int32(n)
 	}
-	if n := number("partitions", 32); n != 0 {
-		c.Partitions = int32(n)
-	}
-	for property, value := range given {
+	for property, value := range c.given {
 		setting, ok := strings.CutPrefix(property, name+".")
 		if ok && setting != "replication.factor" && setting != "partitions" && setting != "include" && setting != "exclude" {
-			c.Configs[setting] = strings.TrimSpace(value)
+			out.Configs[setting] = strings.TrimSpace(value)
 		}
 	}
-	return c, errors.Join(errs...)
+	return out
+}
+
+// positive are Kafka Connect's words for what such a number has to be.
+var positive = map[string]string{
+	"replication.factor": "Replication factor must be positive and not larger than the number of brokers in the Kafka cluster, or -1 to use the broker's default",
+	"partitions":         "Number of partitions must be positive, or -1 to use the broker's default",
+}
+
+// number is a setting of a group, 0 for none. In words about the default group Kafka Connect leaves out which one it is.
+func (c *creations) number(group, setting string, bits int) int64 {
+	property := group + "." + setting
+	text, ok := c.given[property]
+	if !ok {
+		if group == defaultGroup {
+			c.refuse(property, "Missing required configuration %q which has no default value.", creationPrefix+property)
+		}
+		return 0
+	}
+	told := creationPrefix + property
+	if group == defaultGroup {
+		told = setting
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, bits)
+	switch {
+	case err != nil:
+		c.refuse(property, "Invalid value %s for configuration %s: Not a number of type %s", text, told, map[int]string{16: "SHORT", 32: "INT"}[bits])
+	case n < -1 || n == 0:
+		c.refuse(property, "Invalid value %s for configuration %s: %s", text, told, positive[setting])
+	default:
+		return n
+	}
+	return 0
 }
 
 // patterns is one expression for a list of them; each must match the whole name.
-func patterns(given map[string]string, property string) (*regexp.Regexp, error) {
-	list := config.SplitList(given[property])
+func (c *creations) patterns(property string) *regexp.Regexp {
+	list := config.SplitList(c.given[property])
 	if len(list) == 0 {
-		return nil, nil
+		return nil
 	}
 	re, err := regexp.Compile(`\A(?:` + strings.Join(list, "|") + `)\z`)
 	if err != nil {
-		return nil, fmt.Errorf("Invalid value %s for configuration %s: Invalid regex: %w", given[property], creationPrefix+property, err) //nolint:staticcheck // Connect's words
+		c.refuse(property, "Invalid value %s for configuration %s: Invalid regex: %v", c.given[property], creationPrefix+property, err)
 	}
-	return re, nil
+	return re
 }

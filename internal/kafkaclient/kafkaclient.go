@@ -278,9 +278,9 @@ func under(properties map[string]string, prefix string) map[string]string {
 	return out
 }
 
-// Check says what is wrong with the client settings of a connector.
+// Check says what is wrong with the client settings of a connector, and with those of the topics that it has created.
 func (w *Worker) Check(connector map[string]string) []config.Problem {
-	var problems []config.Problem
+	_, problems := w.creation(connector)
 	for _, k := range Kinds {
 		prefix := string(k) + ".override."
 		given := under(connector, prefix)
@@ -352,9 +352,10 @@ func (w *Worker) options(connector map[string]string, id string, transactional b
 			o.Admin, o.Brokers = c.opts, c.brokers
 		}
 	}
-	var err error
-	if o.Creation, err = w.creation(connector); err != nil {
-		errs = append(errs, err)
+	var problems []config.Problem
+	o.Creation, problems = w.creation(connector)
+	for _, p := range config.Errors(problems) {
+		errs = append(errs, p)
 	}
 	return o, errors.Join(errs...)
 }

@@ -131,8 +131,8 @@ func TestCreation(t *testing.T) {
 		"topic.creation.default.partitions": "3", "topic.creation.default.replication.factor": "-1", "topic.creation.default.cleanup.policy": "compact",
 		"topic.creation.groups": "big, default", "topic.creation.big.include": `a\..*,b`, "topic.creation.big.exclude": `a\.x`, "topic.creation.big.partitions": "12",
 	}
-	create, err := w.creation(connector)
-	require.NoError(t, err)
+	create, problems := w.creation(connector)
+	require.Empty(t, problems)
 	for name, want := range map[string]kafka.Creation{
 		"a.b": {Partitions: 12, Replication: -1, Configs: map[string]string{}},
 		"b":   {Partitions: 12, Replication: -1, Configs: map[string]string{}},
@@ -143,13 +143,21 @@ func TestCreation(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, want, got, name)
 	}
-	_, err = w.Options(map[string]string{"topic.creation.default.partitions": "3"}, "")
+	_, err := w.Options(map[string]string{"topic.creation.default.partitions": "3"}, "")
 	require.ErrorContains(t, err, `Missing required configuration "topic.creation.default.replication.factor" which has no default value.`)
 	_, err = w.Options(map[string]string{"topic.creation.default.partitions": "0", "topic.creation.default.replication.factor": "1"}, "")
-	require.ErrorContains(t, err, "Invalid value 0 for configuration topic.creation.default.partitions")
+	require.ErrorContains(t, err, "Invalid value 0 for configuration partitions: Number of partitions must be positive")
+	errs, warnings := texts(w.Check(map[string]string{
+		"topic.creation.default.partitions": "1", "topic.creation.default.replication.factor": "1", "topic.creation.groups": "g,h", "topic.creation.h.include": "(", "topic.creation.h.partitions": "0",
+	}))
+	require.Equal(t, []string{
+		"Invalid value 0 for configuration topic.creation.h.partitions: Number of partitions must be positive, or -1 to use the broker's default",
+		"Invalid value ( for configuration topic.creation.h.include: Invalid regex: error parsing regexp: missing closing ): `\\A(?:()\\z`",
+	}, errs)
+	require.Equal(t, []string{"The group g of topic.creation.groups has no topic.creation.g.include: no topic is in it"}, warnings)
 	off, _ := NewWorker(with(map[string]string{"topic.creation.enable": "false"}))
-	create, err = off.creation(connector)
-	require.NoError(t, err)
+	create, problems = off.creation(connector)
+	require.Empty(t, problems)
 	require.Nil(t, create)
 }
 

@@ -116,7 +116,7 @@ var consumerKeys = []config.Key{
 	ignored("exclude.internal.topics", config.Boolean, "true", "topics.regex never matches Kafka's own topics"),
 	ignored("key.deserializer", config.Class, "", bytesOnly),
 	ignored("value.deserializer", config.Class, "", bytesOnly),
-	later(key("group.id", config.String, "", "Consumer group."), "the group of a sink is connect-NAME"),
+	key("group.id", config.String, "", "Consumer group of a sink; connect-NAME unless given."),
 	later(key("group.protocol", config.String, "classic", "Protocol of the group."), "the group protocol is the classic one"),
 }
 

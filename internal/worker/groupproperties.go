@@ -159,7 +159,7 @@ func parseGroup(properties map[string]string, environ []string) (groupSettings, 
 	g.member.Mode, _ = group.ParseVersion(strings.ToLower(v.Get("connect.protocol"))) // the check has told its error
 	support := strings.ToLower(v.Get("exactly.once.source.support"))
 	g.stores.Transactional, g.exactlyOnce = support != "disabled", support == "enabled"
-	g.connect.ExactlyOnce = g.exactlyOnce
+	g.connect.ExactlyOnce, g.connect.Group = g.exactlyOnce, g.stores.Group
 	for _, t := range []struct {
 		prefix string
 		topic  *backing.Topic

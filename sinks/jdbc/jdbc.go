@@ -38,7 +38,7 @@ func New() *Connector { return &Connector{} }
 func (*Connector) Describe() config.Plugin {
 	return config.Plugin{
 		Name: "jdbc", Class: "io.debezium.connector.jdbc.JdbcSinkConnector", Aliases: []string{"jdbc-sink"},
-		Kind: "sink", Version: version, Def: define(),
+		Kind: "sink", Version: version, Def: define(), OffsetsElsewhere: true,
 	}
 }
 
