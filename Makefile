@@ -36,9 +36,10 @@ servers: ## find, install or fetch the database servers that the tests need
 	@go run ./internal/kafkaserver/install
 	@go run ./internal/registryserver/install
 	@go run ./internal/connectserver/install
+	@go run ./internal/mysqlserver/install
 
 test: servers ## everything, with the race detector; a missing server is a failure
-	FRESHET_TEST_REQUIRE=postgres,kafka,registry,connect,python go test $(RACE) $(TESTFLAGS) ./...
+	FRESHET_TEST_REQUIRE=postgres,mysql,mariadb,kafka,registry,connect,python go test $(RACE) $(TESTFLAGS) ./...
 
 race: test ## the same as test
 
@@ -46,10 +47,10 @@ unit: ## quick: without the race detector, without the tests that start whole sy
 	go test $(TESTFLAGS) $$(go list ./... | grep -v /test/)
 
 integration: servers ## the tests against real servers, verbosely
-	FRESHET_TEST_REQUIRE=postgres,kafka go test -v $(TESTFLAGS) ./emitter/topic/kafka/... ./capture/postgres/... ./sinks/jdbc/... ./internal/verify/... ./internal/testdb/...
+	FRESHET_TEST_REQUIRE=postgres,mysql,mariadb,kafka go test -v $(TESTFLAGS) ./emitter/topic/kafka/... ./capture/postgres/... ./sinks/jdbc/... ./internal/verify/... ./internal/testdb/...
 
 golden: servers ## the recorded cases
-	FRESHET_TEST_REQUIRE=postgres go test -v -count=1 $(TESTFLAGS) -run '^TestGolden' ./...
+	FRESHET_TEST_REQUIRE=postgres,mysql,mariadb go test -v -count=1 $(TESTFLAGS) -run '^TestGolden' ./...
 
 e2e: servers ## whole-system tests through the real binary
 	FRESHET_TEST_REQUIRE=postgres,kafka,connect,python go test -v -count=1 $(TESTFLAGS) ./test/e2e/...

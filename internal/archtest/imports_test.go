@@ -12,9 +12,9 @@ import (
 // and there are no cycles. A new package needs a place here; the comment says what a row is about.
 var levels = [][]string{
 	// Words; nothing of ours.
-	{"schema", "config", "emitter/topic", "emitter/transform/dateformat", "internal/failpoint", "internal/loglevel", "internal/pgserver", "internal/javaserver"},
+	{"schema", "config", "emitter/topic", "emitter/transform/dateformat", "internal/failpoint", "internal/loglevel", "internal/javaserver", "internal/serverproc"},
 	// What happened to rows; what is made of words alone.
-	{"change", "internal/kafkaserver", "internal/connectserver", "internal/registryserver", "config/provider", "internal/topicio", "internal/verify", "internal/history"},
+	{"change", "internal/pgserver", "internal/kafkaserver", "internal/connectserver", "internal/registryserver", "internal/mysqlserver", "config/provider", "internal/topicio", "internal/verify", "internal/history"},
 	// Contracts.
 	{
 		"capture", "sinks", "internal/store",
@@ -45,7 +45,7 @@ var levels = [][]string{
 	// Flags.
 	{"internal/cli"},
 	// Programs.
-	{"cmd/freshet", "internal/docgen", "internal/pgserver/install", "internal/kafkaserver/install", "internal/connectserver/install", "internal/registryserver/install"},
+	{"cmd/freshet", "internal/docgen", "internal/pgserver/install", "internal/kafkaserver/install", "internal/connectserver/install", "internal/registryserver/install", "internal/mysqlserver/install"},
 }
 
 // testOnly are packages for tests: they may import anything, and only tests and each other import them.
@@ -75,9 +75,6 @@ var drivers = map[string][]string{
 	"github.com/twmb/franz-go/pkg/sr":            {"schema/registry"},
 	"net/http":                                   {"schema/registry", "connect/rest", "internal/worker", "internal/topicsource", "internal/demo", "internal/cli", "internal/pgserver", "internal/kafkaclient", "internal/registryserver"},
 }
-
-// levelZeroThirdParty are level-0 packages that are more than words and so need more than the standard library.
-var levelZeroThirdParty = []string{"internal/pgserver"}
 
 func levelOf(pkg string) (int, bool) {
 	for n, row := range levels {
@@ -131,7 +128,7 @@ func TestDriversStayWhereTheyAreUsed(t *testing.T) {
 					t.Errorf("%s imports %s; only %s may", f.name, imported, strings.Join(allowed, ", "))
 				}
 			}
-			if level == 0 && thirdParty(imported) && !slices.Contains(levelZeroThirdParty, f.pkg) {
+			if level == 0 && thirdParty(imported) {
 				t.Errorf("%s imports %s; level 0 is the standard library only", f.name, imported)
 			}
 		}

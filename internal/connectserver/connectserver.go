@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"freshet/internal/javaserver"
+	"freshet/internal/serverproc"
 )
 
 // Version is that of Kafka Connect.
@@ -44,13 +45,13 @@ type Server struct {
 	args     []string
 	url      string
 	dir      string
-	process  *javaserver.Server
+	process  *serverproc.Server
 }
 
 // Distributed starts a worker of a group. The file is its worker.properties, whose listeners is an address of this machine;
 // plugin.path is added to it.
 func Distributed(ctx context.Context, p javaserver.Programs, file, listener string) (*Server, error) {
-	dir, err := javaserver.Folder("freshet-connect-")
+	dir, err := serverproc.Folder("freshet-connect-")
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	cmd := s.programs.Command(context.WithoutCancel(ctx), heapMB, append([]string{s.class}, s.args...)...)
 	cmd.Dir = s.dir
-	s.process, err = javaserver.Start(ctx, cmd, u.Host, filepath.Join(s.dir, "worker.log"))
+	s.process, err = serverproc.Start(ctx, cmd, u.Host, filepath.Join(s.dir, "worker.log"))
 	return err
 }
 

@@ -20,7 +20,7 @@ import (
 	"strconv"
 	"strings"
 
-	"freshet/internal/javaserver"
+	"freshet/internal/serverproc"
 )
 
 // Options say how a server differs from the default one.
@@ -37,12 +37,12 @@ type Server struct {
 	dir     string
 	port    int
 	others  map[string]int     // ports of further listeners
-	process *javaserver.Server // nil while stopped
+	process *serverproc.Server // nil while stopped
 }
 
 // New starts a server.
 func New(ctx context.Context, o Options) (*Server, error) {
-	dir, err := javaserver.Folder("freshet-kafka-")
+	dir, err := serverproc.Folder("freshet-kafka-")
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 
 // prepare writes the configuration and formats the folder.
 func (s *Server) prepare(ctx context.Context) error {
-	ports, err := javaserver.FreePorts(2 + len(s.o.Listeners))
+	ports, err := serverproc.FreePorts(2 + len(s.o.Listeners))
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (s *Server) Programs() Programs { return s.o.Programs }
 func (s *Server) Start(ctx context.Context) (err error) {
 	cmd := s.o.Programs.Command(context.WithoutCancel(ctx), heapMB, "kafka.Kafka", s.config()) // it lives until it is stopped, not as long as a call
 	cmd.Dir = s.dir
-	s.process, err = javaserver.Start(ctx, cmd, s.Address(), filepath.Join(s.dir, "server.log"))
+	s.process, err = serverproc.Start(ctx, cmd, s.Address(), filepath.Join(s.dir, "server.log"))
 	return err
 }
 

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"freshet/internal/serverproc"
 )
 
 // conf are the settings every server begins with: small, logical, and without waits for the disk.
@@ -98,7 +100,7 @@ func (s *Server) template(ctx context.Context) (string, error) {
 	}
 	sum := sha256.Sum256([]byte(s.bin + "\x00" + string(version) + "\x00" + s.opt.Password))
 	dir := filepath.Join(s.opt.Template, "data-"+hex.EncodeToString(sum[:8]))
-	unlock, err := lock(dir + ".lock")
+	unlock, err := serverproc.Lock(dir + ".lock")
 	if err != nil {
 		return "", err
 	}

@@ -11,9 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+
+	"freshet/internal/serverproc"
 )
 
 // fetchVersion is the major version fetched when none is asked for.
@@ -25,21 +26,6 @@ var fetchable = map[int]embeddedpostgres.PostgresVersion{
 	16: embeddedpostgres.V16,
 	17: embeddedpostgres.V17,
 	18: embeddedpostgres.V18,
-}
-
-// CacheDir is where fetched server programs are kept: the folder in FRESHET_TEST_SERVERS, else the user's cache folder.
-// A root caller's is the system's, since its servers run as another user, who may not look into root's own.
-func CacheDir() string {
-	if dir := os.Getenv("FRESHET_TEST_SERVERS"); dir != "" {
-		return dir
-	}
-	if os.Geteuid() == 0 {
-		return "/var/cache/freshet/servers"
-	}
-	if dir, err := os.UserCacheDir(); err == nil {
-		return filepath.Join(dir, "freshet", "servers")
-	}
-	return filepath.Join(os.TempDir(), "freshet-servers-"+strconv.Itoa(os.Getuid()))
 }
 
 // install installs the system's package, where this is root on a system with apt-get. The package is asked not to
@@ -144,5 +130,5 @@ func (w Want) lockCache() (unlock func(), err error) {
 	if err := os.MkdirAll(w.Cache, 0o755); err != nil {
 		return nil, fmt.Errorf("create the folder of fetched servers: %w", err)
 	}
-	return lock(filepath.Join(w.Cache, ".lock"))
+	return serverproc.Lock(filepath.Join(w.Cache, ".lock"))
 }

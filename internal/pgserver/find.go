@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+
+	"freshet/internal/serverproc"
 )
 
 // MinVersion is the oldest major version that is looked for unless a caller says otherwise.
@@ -21,7 +23,7 @@ const MinVersion = 14
 type Want struct {
 	Min     int          // the oldest major version that will do; 0 is MinVersion
 	Exact   int          // this major version and no other; 0 is any
-	Cache   string       // folder of unpacked programs; "" is CacheDir()
+	Cache   string       // folder of unpacked programs; "" is serverproc.CacheDir()
 	NoFetch bool         // only what is there already: no installation, no download
 	Log     *slog.Logger // told what takes long; nil is silent
 }
@@ -33,7 +35,7 @@ func Find(ctx context.Context, w Want) (string, error) {
 		w.Min = MinVersion
 	}
 	if w.Cache == "" {
-		w.Cache = CacheDir()
+		w.Cache = serverproc.CacheDir()
 	}
 	if w.Log == nil {
 		w.Log = slog.New(slog.DiscardHandler)

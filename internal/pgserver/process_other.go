@@ -53,14 +53,3 @@ func (p *process) freeze(on bool) error {
 func serverAttr() (*syscall.SysProcAttr, error) { return nil, nil }
 
 func giveToServer(string) error { return nil }
-
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	return func() { _ = f.Close() }, nil
-}
-
-// tryLock never gets the lock: nothing here tells a live process's folder from a dead one's.
-func tryLock(string) (unlock func(), err error) { return nil, errors.ErrUnsupported }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"freshet/internal/serverproc"
 )
 
 const lockSuffix = ".lock"
@@ -22,7 +24,7 @@ func temporaryDir() (dir string, unlock func(), err error) {
 		return "", nil, fmt.Errorf("create the folder of servers: %w", err)
 	}
 	// The sweep must not see a folder between its creation and its lock.
-	unlockBase, err := lock(filepath.Join(base, "base"+lockSuffix))
+	unlockBase, err := serverproc.Lock(filepath.Join(base, "base"+lockSuffix))
 	if err != nil {
 		return "", nil, err
 	}
@@ -31,7 +33,7 @@ func temporaryDir() (dir string, unlock func(), err error) {
 	if dir, err = os.MkdirTemp(base, "server-"); err != nil {
 		return "", nil, fmt.Errorf("create the server's folder: %w", err)
 	}
-	if unlock, err = lock(dir + lockSuffix); err != nil {
+	if unlock, err = serverproc.Lock(dir + lockSuffix); err != nil {
 		return "", nil, err
 	}
 	if err := os.Chmod(dir, 0o755); err != nil {
@@ -44,7 +46,7 @@ func temporaryDir() (dir string, unlock func(), err error) {
 func sweep(base string) {
 	locks, _ := filepath.Glob(filepath.Join(base, "server-*"+lockSuffix))
 	for _, path := range locks {
-		unlock, err := tryLock(path)
+		unlock, err := serverproc.TryLock(path)
 		if err != nil {
 			continue // its process lives
 		}

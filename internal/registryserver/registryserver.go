@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"freshet/internal/javaserver"
+	"freshet/internal/serverproc"
 )
 
 // Version is that of Apicurio Registry.
@@ -43,7 +44,7 @@ func Find(ctx context.Context, log *slog.Logger) (Programs, error) {
 type Server struct {
 	dir     string
 	port    int
-	process *javaserver.Server
+	process *serverproc.Server
 }
 
 // heap bounds the memory of a registry of tests.
@@ -51,19 +52,19 @@ const heap = "-Xmx256m"
 
 // New starts a server and waits until it answers.
 func New(ctx context.Context, p Programs) (*Server, error) {
-	dir, err := javaserver.Folder("freshet-registry-")
+	dir, err := serverproc.Folder("freshet-registry-")
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{dir: dir}
-	ports, err := javaserver.FreePorts(1)
+	ports, err := serverproc.FreePorts(1)
 	if err == nil {
 		s.port = ports[0]
 		cmd := exec.CommandContext(context.WithoutCancel(ctx), p.Java, heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", // it lives until it is closed
 			"-Dquarkus.http.host=127.0.0.1", "-Dquarkus.http.port="+strconv.Itoa(s.port),
 			"-jar", filepath.Join(p.Libs, "apicurio-registry-app-"+Version+"-runner.jar"))
 		cmd.Dir = dir
-		s.process, err = javaserver.Start(ctx, cmd, "127.0.0.1:"+strconv.Itoa(s.port), filepath.Join(dir, "server.log"))
+		s.process, err = serverproc.Start(ctx, cmd, "127.0.0.1:"+strconv.Itoa(s.port), filepath.Join(dir, "server.log"))
 	}
 	if err == nil {
 		err = s.ready(ctx)

@@ -62,7 +62,8 @@ func ConnectPrograms(t testing.TB) javaserver.Programs {
 	return p
 }
 
-// IgnoreKafka tells goleak of the goroutine that waits for the shared broker, which ends with the process.
+// IgnoreKafka tells goleak of the goroutine that waits for a shared server other than PostgreSQL (Kafka, a registry, MySQL),
+// which ends with the process.
 func IgnoreKafka() goleak.Option {
-	return goleak.IgnoreAnyFunction("freshet/internal/javaserver.(*process).run")
+	return goleak.IgnoreAnyFunction("freshet/internal/serverproc.(*process).run")
 }

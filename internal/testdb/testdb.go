@@ -6,7 +6,7 @@
 // server for a test that stops, fills or freezes it. A server is, in this order: the one in the environment variable
 // FRESHET_TEST_POSTGRES_DSN (shared servers only), one that is installed, one fetched earlier, one fetched now. Without
 // any the test is skipped with the reason, or fails when FRESHET_TEST_REQUIRE lists "postgres": a green run in CI must not
-// hide a missing server. FRESHET_TEST_PG_VERSION asks for one major version.
+// hide a missing server. FRESHET_TEST_PG_VERSION asks for one major version. MySQL and MariaDB are given alike, and Kafka.
 package testdb
 
 import (

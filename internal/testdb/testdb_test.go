@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, testdb.IgnoreServer())
+	goleak.VerifyTestMain(m, testdb.IgnoreServer(), testdb.IgnoreKafka())
 }
 
 func TestPostgresGivesEachTestItsOwnDatabase(t *testing.T) {

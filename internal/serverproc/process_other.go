@@ -2,7 +2,7 @@
 
 //go:build !linux
 
-package javaserver
+package serverproc
 
 import "os/exec"
 
