@@ -101,6 +101,12 @@ func (c *Connector) SetOffsets(ctx context.Context, offsets []Offset) error {
 	if err != nil {
 		return err
 	}
+	if at, ok := a.(Alterer); ok {
+		if err := at.AlterMarks(ctx, marks); err != nil {
+			return fmt.Errorf("change positions of %q: %w", c.Name, err)
+		}
+		return nil
+	}
 	for _, m := range marks {
 		if m.Value == "" {
 			err = a.DeleteMark(ctx, m.Key)

@@ -373,6 +373,12 @@ type Admin interface {
 	SetGroupOffset(ctx context.Context, group string, p topic.Partition, offset int64) error
 }
 
+// Alterer is an Admin that changes several positions at once: all of them or, where it fails, none. A mark without a value is
+// forgotten.
+type Alterer interface {
+	AlterMarks(ctx context.Context, marks []topic.Mark) error
+}
+
 // CheckSource runs a source connector's checks of its server, as the doctor does. The error is an *Error where the
 // configuration is wrong.
 func (w *Worker) CheckSource(ctx context.Context, cfg map[string]string) ([]capture.Finding, error) {

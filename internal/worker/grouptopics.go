@@ -86,7 +86,7 @@ func (g *groupTopics) Close(ctx context.Context) error {
 }
 
 // marksOf is where a connector's positions are.
-func (g *groupTopics) marksOf(connector string, cfg map[string]string) (kafka.MarkRecorder, error) {
+func (g *groupTopics) marksOf(connector string, cfg map[string]string) (backing.Alterable, error) {
 	name := strings.TrimSpace(cfg["offsets.storage.topic"])
 	if name == "" {
 		return g.offsets, nil
@@ -172,7 +172,30 @@ func (g *groupTopics) AdminOf(connector string, cfg map[string]string) (connect.
 	if err != nil {
 		return nil, err
 	}
-	return ownAdmin{g.Log, marks}, nil
+	own := ownAdmin{g.Log, marks}
+	if !g.o.ExactlyOnce {
+		return own, nil
+	}
+	o, err := g.clients.TransactionalOptions(cfg, fmt.Sprintf("connector-{kind}-%s-0", connector))
+	if err != nil {
+		return nil, err
+	}
+	o.Transactions.ID = backing.TaskTransactionalID(g.o.Backing.Group, connect.TaskID{Connector: connector})
+	return exactAdmin{own, o, marks}, nil
+}
+
+// exactAdmin is that of an exactly-once source: positions change in a transaction of its first task.
+type exactAdmin struct {
+	ownAdmin
+	clients kafka.Options
+	store   backing.Alterable
+}
+
+var _ connect.Alterer = exactAdmin{}
+
+// AlterMarks changes positions, all or none.
+func (a exactAdmin) AlterMarks(ctx context.Context, marks []topic.Mark) error {
+	return backing.AlterMarks(ctx, a.clients, a.store, marks)
 }
 
 // ownAdmin is a log with the positions of one connector.

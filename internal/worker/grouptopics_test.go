@@ -23,6 +23,7 @@ import (
 	"freshet/connect"
 	"freshet/connect/cluster/backing"
 	"freshet/connect/connecttest"
+	"freshet/internal/failpoint"
 	"freshet/internal/kafkaclient"
 	"freshet/internal/testdb"
 )
@@ -186,7 +187,13 @@ func TestRecordedExactlyOnceSources(t *testing.T) {
 	require.ElementsMatch(t, []string{position("eos1", `{"position":6}`), position("eos2", `{"position":4}`)}, texts(seen("connect-k-eos-offsets", 2)))
 	require.Equal(t, []string{position("eos2", `{"position":4}`)}, texts(w.records(t, "k1-eos-own-offsets")))
 
-	// Positions are changed in both topics; what is read from them is what a task begins at.
+	// Positions are changed in both topics, in transactions; what is read from them is what a task begins at.
+	transactions := 0
+	defer failpoint.Set(func(step string) {
+		if step == "positions: sent" {
+			transactions++
+		}
+	})()
 	partition := fmt.Sprintf(`{"filename":"%s/eos1.in"}`, w.dir)
 	require.NoError(t, one.SetOffsets(t.Context(), []connect.Offset{{Partition: partition, Offset: `{"position":4}`}}))
 	w.run(t, one, `{"position":6}`)
@@ -195,6 +202,7 @@ func TestRecordedExactlyOnceSources(t *testing.T) {
 	offsets, err := two.Offsets(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, offsets)
+	require.Equal(t, 2, transactions)
 }
 
 // Without exactly-once sources positions are in the topics too, behind their records; a worker that starts later finds them.

@@ -34,6 +34,9 @@ type journal struct {
 	property, purpose, name string
 	single                  bool // must have one partition
 	committed               bool // reads what is committed only
+	// patient makes readToEnd wait for the end of transactions that are open: several may write, and behind one that is open there
+	// may be records of others that were committed before.
+	patient bool
 	// apply is called by one goroutine, in the order of each partition.
 	apply func(*kgo.Record)
 
@@ -97,7 +100,7 @@ func (j *journal) start(ctx context.Context) (err error) {
 		defer close(j.gone)
 		j.read(reading)
 	}()
-	return j.readToEnd(ctx)
+	return j.readTo(ctx, false) // whoever left a transaction open may be about to go on
 }
 
 // producing are the options of producers to a topic: as Java's, by the hash of the key, acknowledged by all replicas.
@@ -293,8 +296,11 @@ func (j *journal) read(ctx context.Context) {
 	}
 }
 
-// readToEnd waits until everything that is in the topic now has been applied.
-func (j *journal) readToEnd(ctx context.Context) error {
+// readToEnd waits until everything that is in the topic now has been applied; where patient, or was aborted.
+func (j *journal) readToEnd(ctx context.Context) error { return j.readTo(ctx, j.patient) }
+
+// readTo waits until what is committed has been applied, or, where whole, everything.
+func (j *journal) readTo(ctx context.Context, whole bool) error {
 	var starts, ends kadm.ListedOffsets
 	err := j.retry(ctx, func() (err error) {
 		if starts, err = j.admin.ListStartOffsets(ctx, j.topic.Name); err == nil {
@@ -303,7 +309,7 @@ func (j *journal) readToEnd(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if j.committed {
+		if j.committed && !whole {
 			ends, err = j.admin.ListCommittedOffsets(ctx, j.topic.Name)
 		} else {
 			ends, err = j.admin.ListEndOffsets(ctx, j.topic.Name)

@@ -43,7 +43,7 @@ func NewOffsets(o Options) *Offsets { return newOffsets(o, "offset.storage.topic
 
 func newOffsets(o Options, property string) *Offsets {
 	s := &Offsets{positions: map[string]position{}, keys: map[string]string{}, meanings: map[string]string{}}
-	s.journal = &journal{o: o, topic: o.Offsets, property: property, purpose: "source connector offsets", name: "offsets", committed: o.Committed, apply: s.apply}
+	s.journal = &journal{o: o, topic: o.Offsets, property: property, purpose: "source connector offsets", name: "offsets", committed: o.Committed, patient: true, apply: s.apply}
 	return s
 }
 
@@ -223,7 +223,17 @@ func split(key string) (name, partition string) {
 
 // DeleteMark forgets a mark, by all keys that mean the same; one that does not exist is fine.
 func (s *Offsets) DeleteMark(ctx context.Context, key string) error {
+	records, err := s.removal(key)
+	if err != nil {
+		return err
+	}
+	return s.journal.write(ctx, records...)
+}
+
+// removal are the records that forget a mark.
+func (s *Offsets) removal(key string) ([]*kgo.Record, error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	own, err := s.recordKeyLocked(key)
 	meaning := s.meanings[key]
 	records := []*kgo.Record{{Key: []byte(own)}}
@@ -232,9 +242,5 @@ func (s *Offsets) DeleteMark(ctx context.Context, key string) error {
 			records = append(records, &kgo.Record{Key: []byte(other)})
 		}
 	}
-	s.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return s.journal.write(ctx, records...)
+	return records, err
 }
