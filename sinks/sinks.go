@@ -116,7 +116,8 @@ func (b *Batch) Reset() {
 
 // Writer applies a batch in order and idempotently; nil means the target has committed. A *RowError names the first
 // record that can never be applied, and how many records before it are: a target with transactions rolls back those that
-// shared one with it. Other errors may be tried again unless they have a method Retriable() bool that returns false.
+// shared one with it. One that writes in several transactions at the same time may have applied records of other keys beyond
+// those, and applies them again without harm. Other errors may be tried again unless they have a method Retriable() bool that returns false.
 type Writer interface {
 	Write(ctx context.Context, b *Batch) error
 	Close(ctx context.Context) error
@@ -143,7 +144,7 @@ type Decoder interface {
 // RowError is a record that the target can never take as it is.
 type RowError struct {
 	Index     int // in Batch.Records
-	Applied   int // records before this index are applied, from it on none is; at most Index
+	Applied   int // records before this index are applied, from it on none is (but see Writer); at most Index
 	Topic     string
 	Partition int32
 	Offset    int64

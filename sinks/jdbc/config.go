@@ -33,7 +33,7 @@ const (
 	defaultProvider     = "org.hibernate.agroal.internal.AgroalConnectionProvider"
 	defaultCloudEvents  = `.*CloudEvents\.Envelope$`
 	defaultPlaceholder  = "__debezium_unavailable_value"
-	noPool              = "a task writes through one connection"
+	noPool              = "write.connections says how many connections a task has"
 	oneLoop             = "the worker reopens a task after an error that may pass, with its own back-off"
 )
 
@@ -195,6 +195,12 @@ func ownKeys() []config.Key {
 				"a crash neither loses nor repeats a change. Empty: no such table, and the tail of a topic may be applied again after a crash.",
 		},
 		{
+			Name: "write.connections", Type: config.Int, Default: "1", HasDefault: true, Importance: config.Medium, Group: "Tuning", Check: checkConnections,
+			Doc: "Connections that a task writes through at the same time, each with its share of the keys. More than one pays where the target and not " +
+				"the worker is the limit: a server far away, commits that wait for a disk. Changes of tables with foreign keys, triggers or a second " +
+				"unique index, truncates and changed keys without all their values go over one connection, in order; so does insert mode.",
+		},
+		{
 			Name: "unavailable.value.placeholder", Type: config.String, Default: defaultPlaceholder, HasDefault: true, Importance: config.Low, Group: "Write",
 			Doc: "What the source emits for a value that the database did not send (unchanged TOAST), as it is configured there; hex: for bytes. Such a column is left unchanged.",
 		},
@@ -272,6 +278,13 @@ func checkBatchSize(value string, _ config.Values) string {
 		return "Value must be at least 1"
 	}
 	return "" // what is no number was told already
+}
+
+func checkConnections(value string, _ config.Values) string {
+	if n, err := strconv.Atoi(value); err == nil && (n < 1 || n > maxLanes) {
+		return "Value must be between 1 and " + strconv.Itoa(maxLanes)
+	}
+	return ""
 }
 
 func checkPattern(value string, _ config.Values) string {

@@ -48,7 +48,7 @@ func TestProperties(t *testing.T) {
 		{name: "database.time_zone", value: "Europe/Berlin"},
 		{name: "cloud.events.schema.name.pattern", value: "(", want: "Invalid value ( for configuration cloud.events.schema.name.pattern: not a regular expression: error parsing regexp: missing closing ): `(`"},
 		{name: "column.naming.strategy", value: "a.B", want: "Invalid value a.B for configuration column.naming.strategy: not served yet: classes of Java cannot be loaded; rename fields with a transform"},
-		{name: "connection.pool.max_size", value: "10", want: "The property 'connection.pool.max_size' has no effect here: a task writes through one connection", warning: true},
+		{name: "connection.pool.max_size", value: "10", want: "The property 'connection.pool.max_size' has no effect here: write.connections says how many connections a task has", warning: true},
 		{name: "hibernate.dialect", value: "x", want: "The property 'hibernate.dialect' has no effect here: there is no Hibernate", warning: true},
 		{name: "offsets.table.name", value: "freshet_offsets"},
 	}

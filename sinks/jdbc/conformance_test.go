@@ -3,6 +3,7 @@
 package jdbc_test
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strconv"
@@ -17,12 +18,15 @@ import (
 	"freshet/sinks/sinktest"
 )
 
-// TestConformance runs the suite with and without offsets in the target, and with a table in which rows of different
-// keys may collide, so that reduced batches fall back to single statements.
+// TestConformance runs the suite with and without offsets in the target, with several connections, and with a table in which
+// rows of different keys may collide, so that reduced batches fall back to single statements.
 func TestConformance(t *testing.T) {
-	for _, c := range []struct{ name, extra, offsets string }{
+	defer jdbc.SetLaneRows(1)()
+	for _, c := range []struct{ name, extra, offsets, connections string }{
 		{name: "plain"},
 		{name: "offsets", offsets: "freshet_offsets"},
+		{name: "connections", connections: "3"},
+		{name: "connections, offsets", connections: "4", offsets: "freshet_offsets"},
 		{name: "deferred constraint", extra: "alter table items add unique (n) deferrable initially deferred"},
 		{name: "cascading reference", extra: "create table child(id int references items on delete cascade)", offsets: "public.offs"},
 	} {
@@ -33,18 +37,19 @@ func TestConformance(t *testing.T) {
 				if c.extra != "" {
 					s.Exec(t, c.extra)
 				}
-				return target(s, c.offsets)
+				return target(s, c.offsets, c.connections)
 			})
 		})
 	}
 }
 
-func target(s *testdb.Server, offsets string) sinktest.Target {
+func target(s *testdb.Server, offsets, connections string) sinktest.Target {
 	return sinktest.Target{
 		Open: func(t testing.TB) sinks.Writer {
 			return open(t, map[string]string{
 				"connection.url": s.DSN(), "insert.mode": "upsert", "primary.key.mode": "record_key", "delete.enabled": "true",
 				"collection.name.format": "items", "offsets.table.name": offsets,
+				"write.connections": cmp.Or(connections, "1"),
 			}, nil)
 		},
 		Rows: func(t testing.TB) map[int64]string {
@@ -56,8 +61,9 @@ func target(s *testdb.Server, offsets string) sinktest.Target {
 			}
 			return rows
 		},
-		Break:  func() { breakWriters(s) },
-		Poison: strings.Repeat("too long ", 10),
+		Break:   func() { breakWriters(s) },
+		InParts: connections != "",
+		Poison:  strings.Repeat("too long ", 10),
 	}
 }
 

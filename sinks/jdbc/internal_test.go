@@ -121,7 +121,7 @@ func TestHeaderValues(t *testing.T) {
 
 // Keys of different content must differ, however their parts are cut, and integers must sort as numbers.
 func TestSegmentKeys(t *testing.T) {
-	s := newSegment(upsertMode)
+	s := newSegment(upsertMode, 1)
 	var b change.Batch
 	key := func(values ...change.Value) string {
 		s.keys = s.keys[:0]

@@ -71,6 +71,9 @@ func (c *Connector) Open(ctx context.Context, env sinks.Env, v config.Values) (s
 		return nil, &targetError{err: err, retriable: class == dialect.Retry}
 	}
 	w := newWriter(opt, env, session)
+	if err := w.openLanes(ctx); err != nil {
+		return nil, errors.Join(err, w.Close(ctx))
+	}
 	if opt.offsetsTable == "" {
 		return w, nil
 	}
@@ -79,7 +82,7 @@ func (c *Connector) Open(ctx context.Context, env sinks.Env, v config.Values) (s
 		if errors.As(err, &r) {
 			err = &targetError{err: fmt.Errorf("offsets table: %w", r.err), hint: r.hint}
 		}
-		return nil, errors.Join(err, session.Close(ctx))
+		return nil, errors.Join(err, w.Close(ctx))
 	}
 	return w, nil
 }

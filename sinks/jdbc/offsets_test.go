@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,11 +66,14 @@ func TestOffsetsApplyEveryRecordOnce(t *testing.T) {
 // survives writes a batch and breaks the connection at a step; false if the writer is to be given up.
 func survives(t *testing.T, w sinks.Writer, b *sinks.Batch, step string, broken func()) bool {
 	t.Helper()
-	hit := false
+	var hit sync.Once
+	reached := false
 	defer failpoint.Set(func(at string) {
-		if at == step && !hit {
-			hit = true
-			broken()
+		if at == step {
+			hit.Do(func() {
+				reached = true
+				broken()
+			})
 		}
 	})()
 	err := w.Write(t.Context(), b)
@@ -77,7 +81,7 @@ func survives(t *testing.T, w sinks.Writer, b *sinks.Batch, step string, broken 
 		require.NoError(t, err)
 		return true
 	}
-	require.True(t, hit)
+	require.True(t, reached)
 	return false
 }
 

@@ -16,6 +16,9 @@ import (
 // growingBatch is the most records of a batch where batch.size is not given.
 const growingBatch = 2_500
 
+// mostGrowing is the same for several connections, which share a batch.
+const mostGrowing = 10_000
+
 // options are the properties of a task, decoded once.
 type options struct {
 	session dialect.Options
@@ -32,6 +35,7 @@ type options struct {
 	nameFormat       string
 	include, exclude []string
 	batchSize        int
+	connections      int // that a task writes through
 	cloudEvents      *regexp.Regexp
 	placeholder      []byte
 	textHeaders      bool // header.converter is StringConverter: headers are not interpreted
@@ -58,12 +62,14 @@ func parseOptions(v config.Values) (*options, error) {
 		nameFormat:   v.Get("collection.name.format"),
 		include:      v.List("field.include.list"),
 		exclude:      v.List("field.exclude.list"),
-		batchSize:    growingBatch,
 		textHeaders:  strings.HasSuffix(v.Get("header.converter"), "StringConverter"),
 		offsetsTable: strings.TrimSpace(v.Get("offsets.table.name")),
 	}
+	o.connections = int(v.Int("write.connections"))
 	if v.Has("batch.size") {
 		o.batchSize = int(v.Int("batch.size"))
+	} else {
+		o.batchSize = min(growingBatch*o.connections, mostGrowing)
 	}
 	var err error
 	if o.cloudEvents, err = regexp.Compile(v.Get("cloud.events.schema.name.pattern")); err != nil {

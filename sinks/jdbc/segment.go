@@ -17,6 +17,9 @@ import (
 // of each key. It is reused; nothing in it is allocated per row once it has grown.
 type segment struct {
 	insert bool // insert mode: nothing is reduced, because every record is a row
+	lanes  int  // that keys are dealt out to
+	// stale, if not nil, says that an operation's effect is in the target already.
+	stale  func(o *op) bool
 	update bool // update mode: a deleted row stays deleted, whatever follows
 
 	ops  []op
@@ -31,9 +34,11 @@ type segment struct {
 	// ordered says that the reduced operations would not do the same as all of them in order.
 	ordered bool
 	deletes bool
+	whole   bool // a truncate is among the operations
 
-	groups []dialect.Group
-	bits   []byte
+	groups     []dialect.Group
+	laneGroups [][]dialect.Group
+	bits       []byte
 }
 
 // op is one operation.
@@ -42,6 +47,7 @@ type op struct {
 	dead    bool         // a later operation of the same key, or a truncate, makes it void
 	fresh   bool         // the row is most likely not in the table
 	partial bool         // values are missing
+	lane    uint8        // of the key
 	plan    *rowPlan
 	row     int32
 	record  int32 // index in the batch
@@ -68,8 +74,8 @@ type segmentGroup struct {
 	rows  []int32
 }
 
-func newSegment(mode string) *segment {
-	return &segment{insert: mode == insertMode, update: mode == updateMode, seed: maphash.MakeSeed(), moves: map[string]int32{}}
+func newSegment(mode string, lanes int) *segment {
+	return &segment{insert: mode == insertMode, update: mode == updateMode, lanes: lanes, seed: maphash.MakeSeed(), moves: map[string]int32{}}
 }
 
 func (s *segment) reset() {
@@ -77,7 +83,7 @@ func (s *segment) reset() {
 		t.segment.used, t.segment.truncated, t.segment.n = false, 0, 0
 	}
 	s.ops, s.slab, s.keys, s.targets, s.groups = s.ops[:0], s.slab[:0], s.keys[:0], s.targets[:0], s.groups[:0]
-	s.ordered, s.deletes = false, false
+	s.ordered, s.deletes, s.whole = false, false, false
 	clear(s.buckets)
 	clear(s.moves)
 }
@@ -102,7 +108,7 @@ func (s *segment) truncate(p *rowPlan, record int) {
 	}
 	t.segment.truncated = at
 	s.ops = append(s.ops, op{kind: dialect.Truncate, plan: p, record: int32(record)})
-	s.deletes = true
+	s.deletes, s.whole = true, true
 }
 
 // add appends an operation, whose row's values are the last of the slab, and reduces.
@@ -111,6 +117,10 @@ func (s *segment) add(o op, data *change.Batch) {
 	o.key = int32(len(s.keys))
 	s.appendKey(&o, o.row, data)
 	o.keyEnd = int32(len(s.keys))
+	o.lane = laneOf(s.keys[o.key:o.keyEnd], s.lanes)
+	if s.stale != nil && s.stale(&o) {
+		return
+	}
 	s.deletes = s.deletes || o.kind == dialect.Delete
 	if s.insert || o.plan.plan.NKeys == 0 {
 		if last := len(s.ops) - 1; o.kind == dialect.Delete && last >= 0 && s.ops[last].kind == dialect.Delete && s.sameKey(&s.ops[last], &o) {
@@ -179,6 +189,9 @@ func (s *segment) fill(prev, next *op) {
 		}
 	}
 }
+
+// targetIDLen is how many bytes the target takes in a key.
+const targetIDLen = 8
 
 // appendKey appends the target and the key's values in canonical order, in a form whose byte order is that of integers.
 func (s *segment) appendKey(o *op, row int32, data *change.Batch) {

@@ -22,12 +22,15 @@ const orderedSegments = 16
 // they had forgotten.
 const maxShapes = 16_384
 
-// writer applies batches through one session. It is used by one goroutine.
+// writer applies batches. It is used by one goroutine.
 type writer struct {
 	opt     *options
 	env     sinks.Env
 	log     *slog.Logger
-	session dialect.Session
+	session dialect.Session // the first of sessions: the one for the catalogue, DDL and all that cannot be dealt out
+	// sessions are those that lanes write through.
+	sessions []dialect.Session
+	batch    *sinks.Batch // being written
 
 	format      nameFormat
 	placeholder placeholder
@@ -53,24 +56,35 @@ var (
 )
 
 func newWriter(opt *options, env sinks.Env, session dialect.Session) *writer {
-	return &writer{
-		opt: opt, env: env, log: env.Log, session: session,
+	w := &writer{
+		opt: opt, env: env, log: env.Log, session: session, sessions: []dialect.Session{session},
 		format: parseNameFormat(opt.nameFormat), placeholder: newPlaceholder(opt.placeholder),
 		shapes: map[shapeKey]*shape{}, targets: map[dialect.Name]*target{}, collections: map[string]*target{}, wrapped: map[*schema.Type]*schema.Type{},
-		headerKeys: map[string]*schema.Type{}, skipped: map[string]bool{}, segment: newSegment(opt.insertMode),
+		headerKeys: map[string]*schema.Type{}, skipped: map[string]bool{}, segment: newSegment(opt.insertMode, opt.connections),
 	}
+	if opt.connections > 1 {
+		w.segment.stale = w.isStale
+	}
+	return w
 }
 
 // MaxRecords is batch.size where it is given; else batches may grow.
 func (w *writer) MaxRecords() int { return w.opt.batchSize }
 
-// Close ends the session.
-func (w *writer) Close(ctx context.Context) error { return w.session.Close(ctx) }
+// Close ends the sessions.
+func (w *writer) Close(ctx context.Context) error {
+	var err error
+	for _, s := range w.sessions {
+		err = errors.Join(err, s.Close(ctx))
+	}
+	return err
+}
 
 // Write applies a batch: each run of records whose tables are known in one transaction, together with the offsets behind
 // them. A record of a new schema or table ends the run, because DDL must not meet the run's own locks.
 func (w *writer) Write(ctx context.Context, b *sinks.Batch) error {
 	applied := 0
+	w.batch = b
 	w.segment.reset()
 	if len(w.shapes) > maxShapes || len(w.headerKeys) > maxShapes {
 		if err := w.forget(ctx); err != nil {
@@ -246,7 +260,7 @@ func (w *writer) commit(ctx context.Context, b *sinks.Batch, applied int, next p
 		return nil
 	}
 	if w.orderedLeft == 0 && !s.mustKeepOrder() {
-		err := w.session.Apply(ctx, w.offsets.with(s.reduced(), b, next), &b.Data)
+		err := w.applyReduced(ctx, b, next)
 		if err == nil {
 			return nil
 		}
@@ -258,7 +272,7 @@ func (w *writer) commit(ctx context.Context, b *sinks.Batch, applied int, next p
 	}
 	// In order and unreduced the operations either go through, because only their order stood in the way, or the first
 	// bad record shows.
-	err := w.session.Apply(ctx, w.offsets.with(s.inOrder(), b, next), &b.Data)
+	err := w.session.Apply(ctx, w.offsets.withAll(s.inOrder(), &b.Data, next), &b.Data)
 	if err == nil {
 		if !s.mustKeepOrder() && w.orderedLeft == 0 {
 			w.orderedLeft = orderedSegments
@@ -274,6 +288,14 @@ func (w *writer) commit(ctx context.Context, b *sinks.Batch, applied int, next p
 	return w.recordProblem(b, int(o.record), applied, refuse(fmt.Errorf("table %q: %w", o.plan.target.shown, at.Err), hint))
 }
 
+// applyReduced applies the segment's last operation of each key.
+func (w *writer) applyReduced(ctx context.Context, b *sinks.Batch, next positions) error {
+	if len(w.sessions) > 1 && w.segment.independent() {
+		return w.applyLanes(ctx, b, next)
+	}
+	return w.session.Apply(ctx, w.offsets.withAll(w.segment.reduced(), &b.Data, next), &b.Data)
+}
+
 // forget drops all plans.
 func (w *writer) forget(ctx context.Context) error {
 	clear(w.shapes)
@@ -282,8 +304,10 @@ func (w *writer) forget(ctx context.Context) error {
 	clear(w.wrapped)
 	clear(w.headerKeys)
 	w.lastShape = nil
-	if err := w.session.Reset(ctx); err != nil {
-		return w.targetProblem(err)
+	for _, s := range w.sessions {
+		if err := s.Reset(ctx); err != nil {
+			return w.targetProblem(err)
+		}
 	}
 	return nil
 }

@@ -104,6 +104,9 @@ type Table struct {
 	// Cascades says that a delete here changes rows of other tables (ON DELETE CASCADE, SET NULL, SET DEFAULT): the order
 	// of changes matters across tables.
 	Cascades bool
+	// Independent says that rows of the table can be changed in any order and by several sessions at once: no foreign key
+	// from or to it, no trigger, at most one unique index.
+	Independent bool
 }
 
 // Column finds a column by name; nil where there is none.

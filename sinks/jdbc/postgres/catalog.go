@@ -10,12 +10,16 @@ import (
 	"freshet/sinks/jdbc/dialect"
 )
 
-// tableSQL reads one table: its schema, whether deletes cascade from it, and its key.
+// tableSQL reads one table: its schema, whether deletes cascade from it, its key, and whether its rows are independent.
 const tableSQL = `select c.oid, n.nspname,
   exists (select from pg_constraint f where f.confrelid = c.oid and f.contype = 'f' and f.confdeltype in ('c', 'n', 'd')),
   array(select a.attname::text from pg_index i cross join lateral unnest(i.indkey::int2[]) with ordinality k(num, at)
         join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.num
-        where i.indrelid = c.oid and i.indisprimary order by k.at)
+        where i.indrelid = c.oid and i.indisprimary order by k.at),
+  c.relkind in ('r', 'p')
+    and not exists (select from pg_constraint f where (f.conrelid = c.oid or f.confrelid = c.oid) and f.contype in ('f', 'x'))
+    and not exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal)
+    and (select count(*) from pg_index i where i.indrelid = c.oid and i.indisunique) < 2
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.oid = to_regclass($1) and c.relkind in ('r', 'p', 'f', 'v')`
 
@@ -37,7 +41,7 @@ func (s *Session) Table(ctx context.Context, n dialect.Name) (*dialect.Table, er
 	t := &dialect.Table{Name: n}
 	err := s.Query(ctx, tableSQL, func(c [][]byte) error {
 		oid, t.Name.Schema, t.Cascades = string(c[0]), string(c[1]), isTrue(c[2])
-		t.Key = parseTextArray(c[3])
+		t.Key, t.Independent = parseTextArray(c[3]), isTrue(c[4])
 		return nil
 	}, dialect.QuoteTable(s.dialect, n))
 	if err != nil {
