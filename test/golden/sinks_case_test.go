@@ -9,11 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -24,7 +23,6 @@ import (
 	"freshet/emitter/topic"
 	"freshet/emitter/topic/local"
 	"freshet/internal/store"
-	"freshet/internal/testdb"
 	"freshet/sinks"
 	"freshet/sinks/jdbc"
 )
@@ -42,7 +40,7 @@ type sinkOutcome struct {
 type sinkRun struct {
 	t      *testing.T
 	dir    string
-	server *testdb.Server
+	target sinkTarget
 	worker *worker
 	name   string
 	config map[string]string
@@ -52,9 +50,9 @@ type sinkRun struct {
 
 func runSinkCase(t *testing.T, dir string, spec sinkCase) sinkOutcome {
 	t.Helper()
-	s := testdb.Postgres(t)
+	target := sinkTargets[spec.Sink](t)
 	r := &sinkRun{
-		t: t, dir: dir, server: s, worker: newSinkWorker(t), name: "snk-" + s.Database,
+		t: t, dir: dir, target: target, worker: newSinkWorker(t), name: "snk-" + target.database(),
 		out: sinkOutcome{consumed: map[string]string{}, files: map[string]string{}},
 	}
 	for _, step := range spec.Steps {
@@ -67,18 +65,14 @@ func runSinkCase(t *testing.T, dir string, spec sinkCase) sinkOutcome {
 		}
 	}
 	r.topics = append(r.topics, spec.Topics...)
-	address := net.JoinHostPort(s.Host, strconv.Itoa(s.Port))
-	r.config = map[string]string{
-		"connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector", "topics": strings.Join(r.topics, ","),
-		"connection.url":      "jdbc:postgresql://" + address + "/" + s.Database,
-		"connection.username": s.User, "connection.password": s.Password,
-	}
+	r.config = map[string]string{"connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector", "topics": strings.Join(r.topics, ",")}
+	maps.Copy(r.config, target.properties())
 	for k, v := range spec.Config {
 		if v == nil {
 			delete(r.config, k)
 			continue
 		}
-		r.config[k] = strings.ReplaceAll(*v, "127.0.0.1:5432", address)
+		r.config[k] = target.ours(*v)
 	}
 	// The recordings need it because the original reads all headers and stumbles over some. Ours reads none of theirs.
 	if strings.HasSuffix(r.config["header.converter"], ".StringConverter") {
@@ -149,7 +143,7 @@ func (r *sinkRun) steps(steps []string) {
 		case strings.HasSuffix(word, ".sql"):
 			text, err := os.ReadFile(filepath.Join(r.dir, word))
 			require.NoError(r.t, err)
-			require.NoError(r.t, r.server.Script(r.t, string(text)))
+			require.NoError(r.t, r.target.script(r.t, string(text)))
 		case strings.HasSuffix(word, ".jsonl"):
 			r.produce(word)
 			if started {
@@ -288,7 +282,7 @@ func (r *sinkRun) consumed() map[string]string {
 // dump writes the target down as record_sink.py does.
 func (r *sinkRun) dump(tag string) {
 	r.t.Helper()
-	ddl, rows := dumpPostgres(r.t, r.server)
+	ddl, rows := r.target.dump(r.t)
 	if tag == "" {
 		r.out.files["ddl.txt"] = ddl
 	}
@@ -340,95 +334,6 @@ func canonical(t *testing.T, raw []byte) string {
 	text, err := json.Marshal(v)
 	require.NoError(t, err)
 	return string(text)
-}
-
-const columnsQuery = `select n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-  coalesce(pg_get_expr(d.adbin, d.adrelid), ''), a.attidentity::text
-from pg_class c join pg_namespace n on n.oid = c.relnamespace
-join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
-where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema') order by 1, 2, a.attnum`
-
-const indexesQuery = `select x.indisprimary, pg_get_indexdef(x.indexrelid), (select string_agg(a.attname, ',' order by k.o)
-  from unnest(x.indkey) with ordinality k(n, o) join pg_attribute a on a.attrelid = c.oid and a.attnum = k.n)
-from pg_index x join pg_class c on c.oid = x.indrelid join pg_class i on i.oid = x.indexrelid
-join pg_namespace n on n.oid = c.relnamespace
-where n.nspname = '%s' and c.relname = '%s' order by 1 desc, i.relname`
-
-func dumpPostgres(t *testing.T, s *testdb.Server) (ddl, rows string) {
-	t.Helper()
-	var lines, out strings.Builder
-	columns := s.Rows(t, columnsQuery)
-	for len(columns) > 0 {
-		schema, table := columns[0][0], columns[0][1]
-		full := strings.TrimPrefix(schema+"."+table, "public.")
-		var names []string
-		for len(columns) > 0 && columns[0][0] == schema && columns[0][1] == table {
-			c := columns[0]
-			columns = columns[1:]
-			names = append(names, c[2])
-			fmt.Fprintf(&lines, "%s.%s %s", full, c[2], c[3])
-			if c[4] == "t" || c[4] == "true" {
-				lines.WriteString(" NOT NULL")
-			}
-			if c[5] != "" {
-				lines.WriteString(" DEFAULT " + c[5])
-			}
-			if c[6] != "" {
-				lines.WriteString(" IDENTITY " + c[6])
-			}
-			lines.WriteString("\n")
-		}
-		var key []string
-		literal := func(s string) string { return strings.ReplaceAll(s, "'", "''") }
-		for _, i := range s.Rows(t, fmt.Sprintf(indexesQuery, literal(schema), literal(table))) {
-			if i[0] == "t" || i[0] == "true" {
-				fmt.Fprintf(&lines, "%s PRIMARY KEY (%s)\n", full, i[2])
-				key = strings.Split(i[2], ",")
-			} else {
-				fmt.Fprintf(&lines, "%s INDEX %s\n", full, i[1])
-			}
-		}
-		for _, row := range dumpRows(t, s, schema, table, names, key) {
-			fmt.Fprintf(&out, "{\"table\": %s, \"row\": %s}\n", pythonJSON(full), row)
-		}
-	}
-	return lines.String(), out.String()
-}
-
-// dumpRows are the rows as the recorder's JSON objects, by key as text; without a key by their own ASCII text.
-func dumpRows(t *testing.T, s *testdb.Server, schema, table string, names, key []string) []string {
-	t.Helper()
-	quote := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
-	var fields, order []string
-	for _, n := range names {
-		fields = append(fields, quote(n)+"::text")
-	}
-	for _, k := range key {
-		order = append(order, quote(k)+`::text collate "C"`)
-	}
-	if len(order) == 0 {
-		order = []string{"1"}
-	}
-	query := "select jsonb_build_array(" + strings.Join(fields, ",") + ")::text from " + quote(schema) + "." + quote(table) + " order by " + strings.Join(order, ",")
-	var rows []string
-	for _, r := range s.Rows(t, query) {
-		var values []*string
-		require.NoError(t, json.Unmarshal([]byte(r[0]), &values))
-		members := make([]string, len(names))
-		for i, n := range names {
-			v := "null"
-			if values[i] != nil {
-				v = pythonJSON(*values[i])
-			}
-			members[i] = pythonJSON(n) + ": " + v
-		}
-		rows = append(rows, "{"+strings.Join(members, ", ")+"}")
-	}
-	if len(key) == 0 {
-		slices.SortFunc(rows, func(x, y string) int { return strings.Compare(strconv.QuoteToASCII(x), strconv.QuoteToASCII(y)) })
-	}
-	return rows
 }
 
 // pythonJSON is a text as Python's json.dumps writes it with ensure_ascii=False.
