@@ -21,7 +21,7 @@ var levels = [][]string{
 		"change/java", "schema/ddl", "schema/history", "schema/registry", "sinks/jdbc/dialect", "sinks/jdbc/render",
 	},
 	// What is one target's own; what is between sources, sinks and the log.
-	{"sinks/jdbc/postgres", "emitter/transform"},
+	{"sinks/jdbc/postgres", "sinks/jdbc/mysql", "emitter/transform"},
 	// Generic engines, and targets.
 	{"snapshot", "emitter", "sinks/jdbc", "sinks/file", "emitter/topic/local", "emitter/topic/kafka"},
 	// What formats share.
@@ -58,6 +58,7 @@ var testOnly = []string{
 // package from level 1 on; a test may import all of them.
 var drivers = map[string][]string{
 	"github.com/jackc/pgx/v5":                    {"capture/postgres", "sinks/jdbc/postgres", "internal/verify", "internal/replicate", "internal/demo"},
+	"github.com/go-sql-driver/mysql":             {"sinks/jdbc/mysql"},
 	"github.com/jackc/pglogrepl":                 {"capture/postgres", "internal/replicate"},
 	"github.com/cockroachdb/pebble/v2":           {"internal/store"},
 	"github.com/fergusstrange/embedded-postgres": {"internal/pgserver"},

@@ -77,7 +77,7 @@ func NewMySQL(t testing.TB, k mysqlserver.Kind, settings map[string]string) *MyS
 	})
 	s.Database = "test"
 	s.on(t, "", func(ctx context.Context, c *sql.Conn) {
-		_, err := c.ExecContext(ctx, "create database test")
+		_, err := c.ExecContext(ctx, "create database test character set utf8mb4")
 		require.NoError(t, err)
 	})
 	return s
@@ -207,7 +207,7 @@ func (s *MySQLServer) newDatabase(t testing.TB) {
 	t.Helper()
 	s.Database = "t_" + strings.ToLower(rand.Text()[:16])
 	s.on(t, "", func(ctx context.Context, c *sql.Conn) {
-		_, err := c.ExecContext(ctx, "create database "+s.Database)
+		_, err := c.ExecContext(ctx, "create database "+s.Database+" character set utf8mb4")
 		require.NoError(t, err)
 	})
 	t.Cleanup(func() {

@@ -50,7 +50,8 @@ func connectionKeys() []config.Key {
 		},
 		{
 			Name: "connection.url", Type: config.String, Required: true, Importance: config.High, Group: "Connection",
-			Doc:   "The target: jdbc:postgresql://host:port/database?parameters, or a postgres:// URL. A password belongs into connection.password.",
+			Doc:   "The target: jdbc:postgresql://, jdbc:mysql:// or jdbc:mariadb://host:port/database?parameters, or the same without jdbc:. " +
+				"A password belongs into connection.password.",
 			Check: checkURL, Show: hideURLPassword,
 		},
 		{
@@ -99,7 +100,7 @@ func writeKeys() []config.Key {
 		},
 		{
 			Name: "quote.identifiers", Type: config.Boolean, Default: "false", HasDefault: true, Importance: config.Medium, Group: "Write",
-			Doc: "Whether names keep their case. Without it names that need no quotes are folded as the database folds unquoted names (lower case on PostgreSQL).",
+			Doc: "Whether names keep their case. Without it names that need no quotes are folded as the database folds unquoted names (lower case on PostgreSQL; MySQL folds none).",
 		},
 		{
 			Name: "use.time.zone", Type: config.String, Default: "UTC", HasDefault: true, Importance: config.Medium, Group: "Write", Aliases: []string{"database.time_zone"},

@@ -7,6 +7,7 @@ import (
 
 	"freshet/config"
 	"freshet/sinks/jdbc/dialect"
+	"freshet/sinks/jdbc/mysql"
 	"freshet/sinks/jdbc/postgres"
 )
 
@@ -27,6 +28,10 @@ var databases = []database{
 		open: func(v config.Values) dialect.Dialect {
 			return postgres.Dialect{PostGIS: v.Get("dialect.postgres.postgis.schema"), TimeZone: timeZone(v)}
 		},
+	},
+	{
+		forms: "jdbc:mysql://host:port/database or jdbc:mariadb://host:port/database", matches: mysql.Matches, user: mysql.User,
+		open: func(v config.Values) dialect.Dialect { return mysql.New(v.Get("connection.url"), timeZone(v)) },
 	},
 }
 

@@ -27,10 +27,23 @@ func (w *writer) evolve(ctx context.Context, t *target, fields []wanted) error {
 			return err
 		}
 	}
-	missing := missingFields(t.table, fields)
-	if len(missing) == 0 {
-		return nil
+	// Another task may add a part of the columns at the same moment: then the rest is left.
+	for range maxEvolutions {
+		missing := missingFields(t.table, fields)
+		if len(missing) == 0 {
+			return nil
+		}
+		if err := w.addColumns(ctx, t, missing); err != nil {
+			return err
+		}
 	}
+	return refuse(fmt.Errorf("table %q changes while columns are added to it", t.shown), "restart the task")
+}
+
+// maxEvolutions is how often columns are added for one record.
+const maxEvolutions = 8
+
+func (w *writer) addColumns(ctx context.Context, t *target, missing []wanted) error {
 	if err := w.mayAdd(t, missing); err != nil {
 		return err
 	}

@@ -278,7 +278,9 @@ func (s *segment) mustKeepOrder() bool {
 	if s.ordered {
 		return true
 	}
-	return s.deletes && slices.ContainsFunc(s.targets, func(t *target) bool { return t.table != nil && t.table.Cascades })
+	return slices.ContainsFunc(s.targets, func(t *target) bool {
+		return t.table != nil && (s.deletes && t.table.Cascades || len(t.table.Unique) > 1)
+	})
 }
 
 // inOrder is every operation as a group of its own, in source order, void ones too. Group i is operation i.

@@ -33,7 +33,8 @@ type sinkOutcome struct {
 	state    string // of the task
 	trace    string
 	consumed map[string]string
-	files    map[string]string // ddl.txt, rows.jsonl and the dumps in between
+	files    map[string]string   // ddl.txt, rows.jsonl and the dumps in between
+	ours     func(string) string // see sinkTarget
 }
 
 // sinkRun is a case while it runs.
@@ -53,7 +54,7 @@ func runSinkCase(t *testing.T, dir string, spec sinkCase) sinkOutcome {
 	target := sinkTargets[spec.Sink](t)
 	r := &sinkRun{
 		t: t, dir: dir, target: target, worker: newSinkWorker(t), name: "snk-" + target.database(),
-		out: sinkOutcome{consumed: map[string]string{}, files: map[string]string{}},
+		out: sinkOutcome{consumed: map[string]string{}, files: map[string]string{}, ours: target.ours},
 	}
 	for _, step := range spec.Steps {
 		if strings.HasSuffix(step, ".jsonl") {

@@ -31,6 +31,8 @@ type sinkTarget interface {
 // sinkTargets are the targets by the sink that case.json names.
 var sinkTargets = map[string]func(t *testing.T) sinkTarget{
 	"jdbc-postgres": func(t *testing.T) sinkTarget { return postgresTarget{testdb.Postgres(t)} },
+	"jdbc-mysql":    func(t *testing.T) sinkTarget { return mysqlTarget{testdb.MySQL(t)} },
+	"jdbc-mariadb":  func(t *testing.T) sinkTarget { return mysqlTarget{testdb.MariaDB(t)} },
 }
 
 // rowText is a line of rows.jsonl. Values are texts, nil for NULL.

@@ -12,6 +12,7 @@ package dialect
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"freshet/change"
@@ -81,8 +82,8 @@ const (
 	Refuse              // the database refuses the data
 )
 
-// Encode appends the text form of a value that is neither null nor unavailable: what the database parses as a literal or
-// a text parameter of the column's type, without quotes.
+// Encode appends the text form of a value that is neither null nor unavailable: what the sessions of the dialect put into
+// statements, be it a text parameter of the column's type or a literal with its quotes.
 type Encode func(dst []byte, b *change.Batch, v change.Value) ([]byte, error)
 
 // Name is a table's name as the catalogue has it. An empty Schema is the session's default schema.
@@ -101,6 +102,11 @@ type Table struct {
 	Name    Name
 	Columns []Column
 	Key     []string // the primary key's columns; empty for none
+	// Unique are the columns of every unique index, of a database whose upsert goes by any of them; the part of a column is
+	// "". With more than one, an upsert may hit the row of another key: the order of changes matters.
+	Unique [][]string
+	// AnyCase says that names of columns differ by more than their case.
+	AnyCase bool
 	// Cascades says that a delete here changes rows of other tables (ON DELETE CASCADE, SET NULL, SET DEFAULT): the order
 	// of changes matters across tables.
 	Cascades bool
@@ -112,8 +118,8 @@ type Table struct {
 // Column finds a column by name; nil where there is none.
 func (t *Table) Column(name string) *Column {
 	for i := range t.Columns {
-		if t.Columns[i].Name == name {
-			return &t.Columns[i]
+		if c := &t.Columns[i]; c.Name == name || t.AnyCase && strings.EqualFold(c.Name, name) {
+			return c
 		}
 	}
 	return nil
