@@ -101,37 +101,42 @@ func BenchmarkWriteCreates(b *testing.B) {
 		pairs []string
 	}{{"upsert", nil}, {"upsert with offsets", []string{"offsets.table.name", "freshet_offsets"}}} {
 		b.Run(mode.name, func(b *testing.B) {
-			benchmarkWrite(b, mode.pairs, func(batch *sinks.Batch, next *int64) {
-				for range 10_000 {
-					addOrder(batch, change.Create, *next, 0)
-					*next++
-				}
-			})
+			benchmarkWrite(b, mode.pairs, fillCreates)
 		})
 	}
 }
 
 // BenchmarkWriteMixed is its second half: updates, creates and deletes over 200,000 keys.
-func BenchmarkWriteMixed(b *testing.B) {
-	benchmarkWrite(b, nil, func(batch *sinks.Batch, next *int64) {
-		for range 10_000 {
-			*next = *next*6364136223846793005 + 1442695040888963407
-			r := uint64(*next) >> 33
-			op := change.Update
-			if r%10 >= 9 {
-				op = change.Delete
-			} else if r%10 >= 5 {
-				op = change.Create
-			}
-			addOrder(batch, op, int64(r/10%200_000), int64(r%97))
+func BenchmarkWriteMixed(b *testing.B) { benchmarkWrite(b, nil, fillMixed) }
+
+func fillCreates(batch *sinks.Batch, next *int64) {
+	for range 10_000 {
+		addOrder(batch, change.Create, *next, 0)
+		*next++
+	}
+}
+
+func fillMixed(batch *sinks.Batch, next *int64) {
+	for range 10_000 {
+		*next = *next*6364136223846793005 + 1442695040888963407
+		r := uint64(*next) >> 33
+		op := change.Update
+		if r%10 >= 9 {
+			op = change.Delete
+		} else if r%10 >= 5 {
+			op = change.Create
 		}
-	})
+		addOrder(batch, op, int64(r/10%200_000), int64(r%97))
+	}
 }
 
 func benchmarkWrite(b *testing.B, pairs []string, fill func(batch *sinks.Batch, next *int64)) {
 	s := testdb.Postgres(b)
 	s.Exec(b, ordersDDL)
-	w := openWriter(b, s, pairs...)
+	benchmarkWriter(b, openWriter(b, s, pairs...), fill)
+}
+
+func benchmarkWriter(b *testing.B, w sinks.Writer, fill func(batch *sinks.Batch, next *int64)) {
 	batch := newBatch()
 	var next int64
 	rows := 0

@@ -50,7 +50,7 @@ func connectionKeys() []config.Key {
 		},
 		{
 			Name: "connection.url", Type: config.String, Required: true, Importance: config.High, Group: "Connection",
-			Doc:   "The target: jdbc:postgresql://, jdbc:mysql:// or jdbc:mariadb://host:port/database?parameters, or the same without jdbc:. " +
+			Doc: "The target: jdbc:postgresql://, jdbc:mysql:// or jdbc:mariadb://host:port/database?parameters, or the same without jdbc:. " +
 				"A password belongs into connection.password.",
 			Check: checkURL, Show: hideURLPassword,
 		},
