@@ -40,10 +40,11 @@ type Snapshots struct {
 	log     *slog.Logger
 	signals chan capture.Signal
 
-	mu     sync.Mutex // guards what follows
-	kept   keptSnapshots
-	loaded bool
-	meter  *meter // of the task; nil before it was opened
+	mu       sync.Mutex // guards what follows; held while kept is read and written, so that it is what is kept
+	kept     keptSnapshots
+	loaded   bool
+	released bool   // the connector's task may run on another worker
+	meter    *meter // of the task; nil before it was opened
 }
 
 // keptSnapshots is what outlives the process.
@@ -66,6 +67,9 @@ func (s *Snapshots) key() string { return "snapshots/" + s.name }
 
 // load reads what was kept, once. The caller holds mu.
 func (s *Snapshots) load() error {
+	if s.released {
+		return &Error{409, fmt.Sprintf("The task of connector %s is moving to another worker: try again", s.name)}
+	}
 	if s.loaded || s.keeper == nil {
 		return nil
 	}
@@ -82,7 +86,7 @@ func (s *Snapshots) load() error {
 
 // save keeps the present state. The caller holds mu.
 func (s *Snapshots) save() error {
-	if s.keeper == nil {
+	if s.keeper == nil || s.released {
 		return nil
 	}
 	text, err := json.Marshal(&s.kept)
@@ -93,6 +97,13 @@ func (s *Snapshots) save() error {
 		return fmt.Errorf("keep the snapshots of connector %q: %w", s.name, err)
 	}
 	return nil
+}
+
+// release ends what is done here for the connector.
+func (s *Snapshots) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.released = true
 }
 
 // opened is called before a reader is opened: it gets what no reader has taken yet.

@@ -118,6 +118,18 @@ func (w *Worker) Snapshots(connector string) *Snapshots {
 	return s
 }
 
+// ReleaseSnapshots lets go of those of a connector whose task has ended here and may begin elsewhere: whoever comes next reads
+// what was kept. Nothing that this worker's are asked or told from now on counts.
+func (w *Worker) ReleaseSnapshots(connector string) {
+	w.mu.Lock()
+	s := w.snapshots[connector]
+	delete(w.snapshots, connector)
+	w.mu.Unlock()
+	if s != nil {
+		s.release()
+	}
+}
+
 // ForgetSnapshots forgets those of a connector that was deleted.
 func (w *Worker) ForgetSnapshots(connector string) error {
 	w.mu.Lock()

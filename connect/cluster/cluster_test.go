@@ -123,7 +123,7 @@ func (w *world) start() *worker {
 	member, err := kgo.NewClient(append(client, kgo.ClientID("connect-"+x.id), kgo.RetryTimeout(time.Second), kgo.RequestRetries(2))...)
 	require.NoError(w.t, err)
 	runtime := connect.NewWorker(connect.WorkerOptions{
-		Plugins: w.plugins, Topics: topics, Log: log,
+		Plugins: w.plugins, Topics: topics, Log: log, Keeper: cluster.Notes{Offsets: offsets},
 		Config: connect.WorkerConfig{Group: w.group, Properties: map[string]string{
 			"key.converter": "org.apache.kafka.connect.storage.StringConverter", "value.converter": "org.apache.kafka.connect.storage.StringConverter",
 		}},

@@ -208,6 +208,9 @@ func (h *Herder) stop(ctx context.Context, w assign.Work) {
 		if err := t.Wait(ctx); err != nil {
 			h.log.Error("task has not ended in time and is left behind", "connector", id.Connector, "task", id.Task, "limit", h.o.StopTimeout)
 		}
+		if id.Task == 0 {
+			h.o.Worker.ReleaseSnapshots(id.Connector)
+		}
 		if state, _ := t.State(); state != connect.Unassigned {
 			t.Mark(connect.Unassigned) // it did not run, or has not ended
 		}

@@ -61,7 +61,7 @@ func Export(ctx context.Context, from Place, names []string, w io.Writer) (int, 
 	d := document{}
 	for _, m := range marks {
 		name, partition, ok := split(m.Key)
-		if !ok || len(names) > 0 && !slices.Contains(names, name) {
+		if !ok || topic.Hidden(name) || len(names) > 0 && !slices.Contains(names, name) {
 			continue // the engine's own, such as a spool
 		}
 		o := d[name]

@@ -127,7 +127,7 @@ func (w *sharing) herder() (h *cluster.Herder, closed func(), err error) {
 	}
 	o := cluster.Options{
 		Worker: connect.NewWorker(connect.WorkerOptions{
-			Plugins: w.Plugins, Topics: w.topics, Config: w.connect, Log: w.Log, Progress: w.Progress, OpenSignals: openSignals(w.Log),
+			Plugins: w.Plugins, Topics: w.topics, Config: w.connect, Log: w.Log, Progress: w.Progress, OpenSignals: openSignals(w.Log), Keeper: cluster.Notes{Offsets: w.topics.offsets},
 		}),
 		Configs: backing.NewConfigs(stores), Statuses: backing.NewStatuses(stores), Group: member, WorkerID: id, Peers: &rest.Peers{Client: forward},
 		Session: w.session, SyncTimeout: w.syncTimeout, UnsyncBackoff: w.unsync, StopTimeout: w.connect.DrainTimeout + stopGrace, Log: w.Log,
