@@ -159,7 +159,7 @@ var commonKeys = []config.Key{
 	{
 		Name: "errors.retry.timeout", Type: config.Long, Default: "0", HasDefault: true, Importance: config.Medium, Group: groupErrors,
 		Display: "Retry Timeout for Errors", Width: config.WidthMedium,
-		Doc: "How long a conversion that fails for a passing reason is tried again, in milliseconds; -1 is for ever. With 0 a registry that is away is waited for, too, by opening the task anew.",
+		Doc: "How long a conversion that fails for a passing reason is tried again, in milliseconds; -1 is for ever. With 0, and at sources always, a registry that is away is waited for, by opening the task anew.",
 	},
 	{
 		Name: "errors.retry.delay.max.ms", Type: config.Long, Default: "60000", HasDefault: true, Importance: config.Medium, Group: groupErrors,

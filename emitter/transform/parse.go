@@ -23,7 +23,7 @@ var kinds = slices.Concat(
 	replaceFieldKinds, setSchemaMetadataKinds, timestampConverterKinds,
 	[]kind{dropHeadersKind, filterKind, insertHeaderKind, regexRouterKind, timestampRouterKind, valueToKeyKind},
 	// Debezium's
-	[]kind{unwrapKind}, debeziumKinds,
+	[]kind{unwrapKind}, debeziumKinds, namingKinds,
 )
 
 // Own is a transform that a program brings along, beside those of the list: its class, and what makes it of its settings.

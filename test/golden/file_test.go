@@ -299,9 +299,6 @@ func TestGoldenLiveConverters(t *testing.T) {
 	w := newFileWorker(t, properties)
 	for _, live := range c.Cases {
 		t.Run(live.Name, func(t *testing.T) {
-			if live.Config["transforms"] != "" {
-				t.Skip(needsTransform)
-			}
 			dir := t.TempDir()
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "in"), []byte("x😀é\n"), 0o600))
 			cfg := map[string]string{"connector.class": "FileStreamSource", "file": "in", "topic": "k1-" + live.Name}

@@ -10,10 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const (
-	needsTransform = "the transforms of names of the JDBC sink are not served yet"
-)
-
 // postgresSkipped are the recorded cases that need what is not served yet, and what that is.
 var postgresSkipped = map[string]string{}
 

@@ -3,9 +3,7 @@
 package golden
 
 // sinksSkipped are the recorded cases of the JDBC sink that need what is not served yet, and what that is.
-var sinksSkipped = map[string]string{
-	"pg-naming-transforms": needsTransform,
-}
+var sinksSkipped = map[string]string{}
 
 // sinkDifference is a case where ours is better than recorded. The expected target is in the folder expected; without
 // files there the target stays empty.
