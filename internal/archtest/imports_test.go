@@ -21,7 +21,7 @@ var levels = [][]string{
 		"change/java", "schema/ddl", "schema/history", "schema/registry", "sinks/jdbc/dialect", "sinks/jdbc/render",
 	},
 	// What is one target's own; what is between sources, sinks and the log.
-	{"sinks/jdbc/postgres", "sinks/jdbc/mysql", "emitter/transform"},
+	{"sinks/jdbc/postgres", "sinks/jdbc/mysql", "sinks/jdbc/sqlite", "emitter/transform"},
 	// Generic engines, and targets.
 	{"snapshot", "emitter", "sinks/jdbc", "sinks/file", "emitter/topic/local", "emitter/topic/kafka"},
 	// What formats share.
@@ -59,6 +59,7 @@ var testOnly = []string{
 var drivers = map[string][]string{
 	"github.com/jackc/pgx/v5":                    {"capture/postgres", "sinks/jdbc/postgres", "internal/verify", "internal/replicate", "internal/demo"},
 	"github.com/go-sql-driver/mysql":             {"sinks/jdbc/mysql"},
+	"modernc.org/sqlite":                         {"sinks/jdbc/sqlite"},
 	"github.com/jackc/pglogrepl":                 {"capture/postgres", "internal/replicate"},
 	"github.com/cockroachdb/pebble/v2":           {"internal/store"},
 	"github.com/fergusstrange/embedded-postgres": {"internal/pgserver"},

@@ -104,10 +104,20 @@ func BenchmarkWriteCreates(b *testing.B) {
 			benchmarkWrite(b, mode.pairs, fillCreates)
 		})
 	}
+	b.Run("SQLite", func(b *testing.B) { benchmarkSQLite(b, fillCreates) })
 }
 
 // BenchmarkWriteMixed is its second half: updates, creates and deletes over 200,000 keys.
-func BenchmarkWriteMixed(b *testing.B) { benchmarkWrite(b, nil, fillMixed) }
+func BenchmarkWriteMixed(b *testing.B) {
+	b.Run("PostgreSQL", func(b *testing.B) { benchmarkWrite(b, nil, fillMixed) })
+	b.Run("SQLite", func(b *testing.B) { benchmarkSQLite(b, fillMixed) })
+}
+
+func benchmarkSQLite(b *testing.B, fill func(batch *sinks.Batch, next *int64)) {
+	w := open(b, newSQLite(b, "").upsert("collection.name.format", "orders"), nil)
+	benchmarkWriter(b, w, fill)
+	require.NoError(b, w.Close(b.Context()))
+}
 
 func fillCreates(batch *sinks.Batch, next *int64) {
 	for range 10_000 {

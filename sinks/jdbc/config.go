@@ -50,13 +50,13 @@ func connectionKeys() []config.Key {
 		},
 		{
 			Name: "connection.url", Type: config.String, Required: true, Importance: config.High, Group: "Connection",
-			Doc: "The target: jdbc:postgresql://, jdbc:mysql:// or jdbc:mariadb://host:port/database?parameters, or the same without jdbc:. " +
+			Doc: "The target: jdbc:postgresql://, jdbc:mysql:// or jdbc:mariadb://host:port/database?parameters, or the same without jdbc:, or jdbc:sqlite:/path/to/file.db. " +
 				"A password belongs into connection.password.",
 			Check: checkURL, Show: hideURLPassword,
 		},
 		{
 			Name: "connection.username", Type: config.String, Importance: config.High, Group: "Connection", Check: checkUser, CheckAbsent: true,
-			Doc: "The role that writes. Required unless connection.url names one.",
+			Doc: "The role that writes. Required unless connection.url names one, or a file.",
 		},
 		{Name: "connection.password", Type: config.Password, Importance: config.High, Group: "Connection", Doc: "The role's password."},
 		{Name: "connection.pool.min_size", Type: config.Int, Default: "5", HasDefault: true, Importance: config.Low, Group: "Connection", Doc: "Least size of the pool.", Ignored: noPool},
@@ -209,8 +209,12 @@ func ownKeys() []config.Key {
 }
 
 func checkURL(value string, _ config.Values) string {
-	if databaseOf(value) == nil {
+	db := databaseOf(value)
+	switch {
+	case db == nil:
 		return "No suitable driver: give " + urlForms()
+	case db.problem != nil:
+		return db.problem(value)
 	}
 	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"freshet/sinks/jdbc/dialect"
 	"freshet/sinks/jdbc/mysql"
 	"freshet/sinks/jdbc/postgres"
+	"freshet/sinks/jdbc/sqlite"
 )
 
 // database is a kind of target.
@@ -16,6 +17,8 @@ type database struct {
 	// forms are how its connection.url may look, for people.
 	forms   string
 	matches func(url string) bool
+	// problem says why a URL that matches cannot be; "" where it can. nil where only connecting tells.
+	problem func(url string) string
 	// user is the user that a URL names, "" for none; nil where the database has no users.
 	user func(url string) string
 	open func(v config.Values) dialect.Dialect
@@ -32,6 +35,10 @@ var databases = []database{
 	{
 		forms: "jdbc:mysql://host:port/database or jdbc:mariadb://host:port/database", matches: mysql.Matches, user: mysql.User,
 		open: func(v config.Values) dialect.Dialect { return mysql.New(v.Get("connection.url"), timeZone(v)) },
+	},
+	{
+		forms: sqlite.Forms, matches: sqlite.Matches, problem: sqlite.Problem,
+		open: func(v config.Values) dialect.Dialect { return sqlite.Dialect{TimeZone: timeZone(v)} },
 	},
 }
 

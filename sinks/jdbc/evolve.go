@@ -29,7 +29,7 @@ func (w *writer) evolve(ctx context.Context, t *target, fields []wanted) error {
 	}
 	// Another task may add a part of the columns at the same moment: then the rest is left.
 	for range maxEvolutions {
-		missing := missingFields(t.table, fields)
+		missing := w.missingFields(t, fields)
 		if len(missing) == 0 {
 			return nil
 		}
@@ -57,10 +57,10 @@ func (w *writer) addColumns(ctx context.Context, t *target, missing []wanted) er
 	return w.define(ctx, t, w.opt.dialect.AddColumns(t.name, columns))
 }
 
-func missingFields(t *dialect.Table, fields []wanted) []wanted {
+func (w *writer) missingFields(t *target, fields []wanted) []wanted {
 	var missing []wanted
 	for _, f := range fields {
-		if t.Column(f.column) == nil {
+		if t.column(w, f.column) == nil {
 			missing = append(missing, f)
 		}
 	}
@@ -108,13 +108,25 @@ func (w *writer) define(ctx context.Context, t *target, sql string) error {
 	if failed != nil && (table == nil || t.table != nil && len(table.Columns) == len(t.table.Columns)) {
 		_, hint := w.opt.dialect.Classify(failed)
 		if hint == "" {
-			hint = "the statement was: " + sql
+			hint = "the statement was: " + beginning(sql)
 		}
 		return refuse(fmt.Errorf("table %q: %w", t.shown, failed), hint)
 	}
-	w.log.Info("table defined", "table", t.shown, "statement", sql)
+	if table == nil {
+		return refuse(fmt.Errorf("table %q is not there after it was created", t.shown), "see whether another program drops it")
+	}
+	w.log.Info("table defined", "table", t.shown, "statement", beginning(sql))
 	t.table = table
 	return nil
+}
+
+// beginning is a statement as messages show it: those of very wide tables are not for people.
+func beginning(sql string) string {
+	const most = 2000
+	if len(sql) <= most {
+		return sql
+	}
+	return strings.ToValidUTF8(sql[:most], "") + "..."
 }
 
 // createTable is the statement that creates a table for fields: key columns first, then PRIMARY KEY.

@@ -2,6 +2,11 @@
 
 package jdbc
 
+import (
+	"freshet/sinks"
+	"freshet/sinks/jdbc/dialect"
+)
+
 // SetLaneRows lets small batches go over several connections, until undo.
 func SetLaneRows(n int) (undo func()) {
 	was := laneRows
@@ -29,3 +34,6 @@ func LanesAt(n int, stored map[int]map[int]int64) (at int64, lanes []int64) {
 	}
 	return at, lanes
 }
+
+// SessionOf is the session of a writer of this package.
+func SessionOf(w sinks.Writer) dialect.Session { return w.(*writer).session }

@@ -80,7 +80,7 @@ func (w *writer) openOffsets(ctx context.Context) error {
 			return err
 		}
 	}
-	if missing := missingFields(t.table, fields); len(missing) > 0 {
+	if missing := w.missingFields(t, fields); len(missing) > 0 {
 		return refuse(fmt.Errorf("offsets.table.name: table %q has no column %q", t.shown, missing[0].field), "drop it or name another table")
 	}
 	p, err := w.match(t, fields)

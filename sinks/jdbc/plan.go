@@ -21,6 +21,9 @@ type target struct {
 	name  dialect.Name
 	id    uint64         // tells targets apart in keys of a segment
 	table *dialect.Table // nil while it does not exist
+	// columns are those of columnsOf, by their keys.
+	columns   map[string]*dialect.Column
+	columnsOf *dialect.Table
 	// keys are the plans of deletes, by the type of the record key.
 	keys map[*schema.Type]*rowPlan
 	// whole is the plan of a truncate: no fields.
@@ -111,7 +114,7 @@ func (w *writer) planKeys(t *target, keyType *schema.Type) (*rowPlan, error) {
 		return nil, err
 	}
 	for _, f := range fields {
-		if t.table.Column(f.column) == nil {
+		if t.column(w, f.column) == nil {
 			return nil, refuse(fmt.Errorf("table %q has no column %q for the key field %q", t.shown, f.column, f.field), "check primary.key.fields and quote.identifiers")
 		}
 	}
@@ -203,19 +206,44 @@ func noKeyFields(chosen []string, t *schema.Type) error {
 
 // nameColumns gives fields their columns' names and refuses two fields for one column.
 func (w *writer) nameColumns(fields []wanted) error {
+	seen := make(map[string]string, len(fields))
 	for i := range fields {
 		f := &fields[i]
 		f.column = w.storedName(f.field)
 		if len(f.column) > w.opt.dialect.MaxName() {
 			return refuse(fmt.Errorf("column name %q is longer than %d bytes", f.column, w.opt.dialect.MaxName()), "rename or exclude the field")
 		}
-		for _, other := range fields[:i] {
-			if other.column == f.column {
-				return refuse(fmt.Errorf("fields %q and %q are one column %q", other.field, f.field, f.column), "set quote.identifiers=true, so that names keep their case")
+		key := w.columnKey(f.column)
+		if other, double := seen[key]; double {
+			hint := "set quote.identifiers=true, so that names keep their case"
+			if w.opt.quote || w.columnKey("A") == w.columnKey("a") {
+				hint = "rename one of them by a transform, or leave it out by field.exclude.list"
 			}
+			return refuse(fmt.Errorf("fields %q and %q are one column %q", other, f.field, f.column), hint)
 		}
+		seen[key] = f.field
 	}
 	return nil
+}
+
+// columnKey is the same for names that are one column to the database.
+func (w *writer) columnKey(name string) string {
+	if x, ok := w.opt.dialect.(dialect.Caseless); ok {
+		return x.ColumnKey(name)
+	}
+	return name
+}
+
+// column finds a column of the table by a name as the database compares it; nil where there is none.
+func (t *target) column(w *writer, name string) *dialect.Column {
+	if t.columnsOf != t.table {
+		t.columns, t.columnsOf = make(map[string]*dialect.Column, len(t.table.Columns)), t.table
+		for i := range t.table.Columns {
+			c := &t.table.Columns[i]
+			t.columns[w.columnKey(c.Name)] = c
+		}
+	}
+	return t.columns[w.columnKey(name)]
 }
 
 // match finds the columns of fields, all of which the table has. Columns that the database computes are left to it.
@@ -224,7 +252,7 @@ func (w *writer) match(t *target, fields []wanted) (*rowPlan, error) {
 	columns := make([]dialect.Field, 0, len(fields))
 	nkeys := 0
 	for _, f := range fields {
-		c := t.table.Column(f.column)
+		c := t.column(w, f.column)
 		if c.Generated {
 			continue
 		}

@@ -12,7 +12,6 @@ package dialect
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"time"
 
 	"freshet/change"
@@ -41,6 +40,12 @@ type Dialect interface {
 	Encoder(t *schema.Type, c *Column) (Encode, error)
 	// Classify says what an error of the session means, and the next step where there is a known one.
 	Classify(err error) (c Class, hint string)
+}
+
+// Caseless is a Dialect whose database takes names of columns that differ in case for one.
+type Caseless interface {
+	// ColumnKey is the same for names of one column.
+	ColumnKey(name string) string
 }
 
 // Session is one connection. Its methods are called by one goroutine. After an error it has no open transaction.
@@ -82,8 +87,8 @@ const (
 	Refuse              // the database refuses the data
 )
 
-// Encode appends the text form of a value that is neither null nor unavailable: what the sessions of the dialect put into
-// statements, be it a text parameter of the column's type or a literal with its quotes.
+// Encode appends the form of a value, neither null nor unavailable, that the dialect's own sessions put into statements: a
+// text parameter of the column's type, a literal with its quotes, or what else the two agree on.
 type Encode func(dst []byte, b *change.Batch, v change.Value) ([]byte, error)
 
 // Name is a table's name as the catalogue has it. An empty Schema is the session's default schema.
@@ -105,8 +110,6 @@ type Table struct {
 	// Unique are the columns of every unique index, of a database whose upsert goes by any of them; the part of a column is
 	// "". With more than one, an upsert may hit the row of another key: the order of changes matters.
 	Unique [][]string
-	// AnyCase says that names of columns differ by more than their case.
-	AnyCase bool
 	// Cascades says that a delete here changes rows of other tables (ON DELETE CASCADE, SET NULL, SET DEFAULT): the order
 	// of changes matters across tables.
 	Cascades bool
@@ -118,8 +121,8 @@ type Table struct {
 // Column finds a column by name; nil where there is none.
 func (t *Table) Column(name string) *Column {
 	for i := range t.Columns {
-		if c := &t.Columns[i]; c.Name == name || t.AnyCase && strings.EqualFold(c.Name, name) {
-			return c
+		if t.Columns[i].Name == name {
+			return &t.Columns[i]
 		}
 	}
 	return nil

@@ -28,7 +28,7 @@ ORDER BY index_name = 'PRIMARY' DESC, index_name, seq_in_index`
 
 // Table reads a table.
 func (s *Session) Table(ctx context.Context, n dialect.Name) (*dialect.Table, error) {
-	t := &dialect.Table{Name: n, AnyCase: true}
+	t := &dialect.Table{Name: n}
 	found := false
 	err := s.Query(ctx, tableSQL, func(c [][]byte) error {
 		found = true

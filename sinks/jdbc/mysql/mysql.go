@@ -26,7 +26,10 @@ type Dialect struct {
 	mariaDB atomic.Bool
 }
 
-var _ dialect.Dialect = (*Dialect)(nil)
+var (
+	_ dialect.Dialect  = (*Dialect)(nil)
+	_ dialect.Caseless = (*Dialect)(nil)
+)
 
 // New is the dialect for a connection.url. zone is the time zone whose wall clock a zoned timestamp gets in a column
 // without zone.
@@ -70,6 +73,9 @@ func (*Dialect) Fold(name string) string { return name }
 
 // MaxName is 64.
 func (*Dialect) MaxName() int { return maxName }
+
+// ColumnKey is the name in lower case: names of columns differ by more than their case.
+func (*Dialect) ColumnKey(name string) string { return strings.ToLower(name) }
 
 // AddColumns is one ALTER TABLE.
 func (d *Dialect) AddColumns(table dialect.Name, columns []string) string {
