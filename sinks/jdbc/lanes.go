@@ -136,7 +136,7 @@ func (w *writer) openLanes(ctx context.Context) error {
 }
 
 // isStale says whether the target has an operation already: its record is before the offset of its lane.
-func (w *writer) isStale(o *op) bool {
+func (w *writer) isStale(o op) bool {
 	if w.offsets == nil || w.offsets.from == nil {
 		return false
 	}

@@ -19,7 +19,7 @@ type segment struct {
 	insert bool // insert mode: nothing is reduced, because every record is a row
 	lanes  int  // that keys are dealt out to
 	// stale, if not nil, says that an operation's effect is in the target already.
-	stale  func(o *op) bool
+	stale  func(o op) bool
 	update bool // update mode: a deleted row stays deleted, whatever follows
 
 	ops  []op
@@ -118,7 +118,7 @@ func (s *segment) add(o op, data *change.Batch) {
 	s.appendKey(&o, o.row, data)
 	o.keyEnd = int32(len(s.keys))
 	o.lane = laneOf(s.keys[o.key:o.keyEnd], s.lanes)
-	if s.stale != nil && s.stale(&o) {
+	if s.stale != nil && s.stale(o) {
 		return
 	}
 	s.deletes = s.deletes || o.kind == dialect.Delete
