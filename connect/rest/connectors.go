@@ -91,6 +91,9 @@ func (a *api) list(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if g := grantOf(r.Context()); g != nil {
+		names = slices.DeleteFunc(names, func(name string) bool { return !g.covers(name) })
+	}
 	expand, given := r.URL.Query()["expand"]
 	if !given {
 		if names == nil {
@@ -136,6 +139,9 @@ func (a *api) create(r *request) (reply, error) {
 		if initial, err = connect.ParseInitialState(*body.InitialState); err != nil || *body.InitialState == "" {
 			return reply{}, malformed("initial_state " + *body.InitialState + " is none of RUNNING, PAUSED, STOPPED")
 		}
+	}
+	if err := permitConnector(grantOf(r.Context()), name); err != nil {
+		return reply{}, err
 	}
 	info, _, err := a.o.Herder.Put(r.Context(), name, *body.Config, true, initial)
 	if err != nil {

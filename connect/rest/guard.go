@@ -114,13 +114,13 @@ var brief = map[string]bool{"/healthz": true, "/readyz": true}
 // authenticated lets requests with a token through, and those that need none: what a browser asks before it asks, and probes.
 func (a *api) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, v := a.o.Tokens.judge(r)
+		g, v := a.o.Tokens.judge(r)
 		switch {
 		case v == allowed:
 			if who, ok := r.Context().Value(person{}).(*string); ok {
-				*who = name
+				*who = g.name
 			}
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), granted{}, g)))
 		case r.Method == http.MethodOptions:
 			next.ServeHTTP(w, r)
 		case brief[strings.TrimSuffix(r.URL.Path, "/")] && shownToken(r) == "":

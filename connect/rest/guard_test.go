@@ -174,11 +174,17 @@ func TestOpenTokens(t *testing.T) {
 	require.Equal(t, made.entries, again.entries)
 
 	for text, want := range map[string]string{
-		"":                                "it holds no token",
-		"# none\n\n":                      "it holds no token",
-		"short":                           "line 1 is neither TOKEN nor NAME TOKEN",
-		"ok-token-0123456789\na b c":      "line 2 is neither",
-		"anne " + strings.Repeat("x", 15): "at least 16 characters",
+		"":                              "it holds no token",
+		"# none\n\n":                    "it holds no token",
+		"short":                         "line 1 is neither TOKEN nor NAME TOKEN",
+		"ok-token-0123456789\na b c":    "line 2 is neither",
+		"anne " + token + " boss":       `line 1: "boss" is none of the roles viewer, operator and admin`,
+		"anne " + token + " viewer all": `line 1: "all" is neither contents nor connectors=PATTERN,...`,
+		"anne " + token + " viewer connectors=a,[": `line 1: "[" is no pattern of connectors' names`,
+		"anne " + token + " viewer connectors=":    "line 1: ",
+		"anne " + token + " operator":              "none of its tokens has the role admin",
+		"anne " + token + " admin connectors=a":    "none of its tokens has the role admin for all connectors",
+		"anne " + strings.Repeat("x", 15):          "at least 16 characters",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		_, _, err := OpenTokens(path, log)

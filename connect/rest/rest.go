@@ -113,6 +113,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.send(w, notFound)
 		return
 	}
+	if err := permit(r, m, args); err != nil {
+		a.send(w, a.failed(r, err))
+		return
+	}
 	if refusal, ok := form(r, m.media); !ok {
 		a.send(w, refusal)
 		return

@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -381,4 +383,35 @@ func TestClientRefusesOddURLs(t *testing.T) {
 		_, err := rest.NewClient(url, rest.ClientOptions{})
 		require.ErrorContains(t, err, "is not a URL such as http://127.0.0.1:8083", "%q", url)
 	}
+}
+
+// A token for some connectors lists, and creates, no others.
+func TestListAndCreateByScope(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	require.NoError(t, os.WriteFile(path, []byte("root 0123456789abcdef-root\nanne 0123456789abcdef-anne admin connectors=a-*\noscar 0123456789abcdef-oscar operator\n"), 0o600))
+	tokens, _, err := rest.OpenTokens(path, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	s := newServer(t, func(o *rest.Options) { o.Tokens = tokens })
+	create := func(who, name string) (int, string) {
+		status, _, text := s.do(t, "POST", "/connectors", strings.Replace(sourceBody, `"name":"c"`, `"name":"`+name+`"`, 1), "Authorization", "Bearer 0123456789abcdef-"+who)
+		return status, text
+	}
+	for _, c := range []struct {
+		who, name string
+		want      int
+	}{{"root", "b", 201}, {"anne", "a-1", 201}, {"anne", "c", 403}, {"oscar", "d", 403}, {"root", "a-2", 201}} {
+		status, text := create(c.who, c.name)
+		require.Equal(t, c.want, status, "%s %s: %s", c.who, c.name, text)
+	}
+	for who, want := range map[string]string{"root": `["b","a-1","a-2"]`, "anne": `["a-1","a-2"]`, "oscar": `["b","a-1","a-2"]`} {
+		_, _, text := s.do(t, "GET", "/connectors", "", "Authorization", "Bearer 0123456789abcdef-"+who)
+		require.JSONEq(t, want, text)
+		_, _, text = s.do(t, "GET", "/connectors?expand=info", "", "Authorization", "Bearer 0123456789abcdef-"+who)
+		require.Equal(t, strings.Contains(want, `"b"`), strings.Contains(text, `"b"`))
+	}
+	status, _, text := s.do(t, "POST", "/connectors/b/snapshots", `{"tables":["public.t"],"conditions":{"public.t":"secret = 1"}}`, "Authorization", "Bearer 0123456789abcdef-oscar")
+	require.Equal(t, 403, status)
+	require.Contains(t, text, "conditions are SQL of the source and take the role admin")
+	status, _, text = s.do(t, "POST", "/connectors/b/snapshots", `{"tables":["public.t"]}`, "Authorization", "Bearer 0123456789abcdef-oscar")
+	require.Equal(t, 202, status, text)
 }

@@ -35,6 +35,9 @@ func (a *api) startSnapshot(r *request) (reply, error) {
 	if err := readBody(r, &q); err != nil {
 		return reply{}, &connect.Error{Code: http.StatusBadRequest, Message: err.Error()}
 	}
+	if g := grantOf(r.Context()); g != nil && len(q.Conditions) > 0 && !g.has(admin) {
+		return reply{}, forbidden(g, "conditions are SQL of the source and take %s", admin)
+	}
 	s, err := a.o.Herder.Snapshots(r.Context(), r.args[0])
 	if err != nil {
 		return reply{}, err

@@ -59,8 +59,9 @@ func answer(q *request, reasons []string) (reply, error) {
 	if len(reasons) == 0 {
 		return ok(probe{"ok", []string{}})
 	}
-	if q.Context().Value(anonymous{}) != nil {
-		reasons = []string{"reasons are told to those who show a token"}
+	g := grantOf(q.Context())
+	if q.Context().Value(anonymous{}) != nil || g != nil && len(g.connectors) > 0 {
+		reasons = []string{"reasons are told to those who show a token for all connectors"}
 	}
 	return reply{status: http.StatusServiceUnavailable, body: probe{"failing", reasons}}, nil
 }

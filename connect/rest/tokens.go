@@ -23,9 +23,11 @@ import (
 // leastToken is the shortest token that is taken, in characters.
 const leastToken = 16
 
-// Tokens are what requests must show to be answered: the lines of a file, each a token or a name and a token, separated by
-// blanks. Empty lines and those that begin with # are of no meaning. The file is read again when it has changed, so that
-// tokens are exchanged without a restart. It is safe for concurrent use.
+// Tokens are what requests must show to be answered: the lines of a file, each a token, or a name and a token, separated by
+// blanks. Behind the two may stand a role (viewer, operator or admin, which it is where none is given), and behind that the word
+// contents, for who may see values of records, and connectors=PATTERN,... for who has to do with some connectors only. Empty
+// lines and those that begin with # are of no meaning. The file is read again when it has changed, so that tokens are exchanged
+// without a restart. It is safe for concurrent use.
 //
 // A request shows a token as `Authorization: Bearer TOKEN`, or as the password of `Authorization: Basic`, whoever the user
 // is, for clients that know nothing else.
@@ -36,13 +38,13 @@ type Tokens struct {
 	mu       sync.Mutex // guards what follows
 	stamp    fileStamp
 	entries  []tokenEntry
-	own      string               // the first token, which this worker shows to others of its group
+	own      string               // the first token that may do everything: this worker shows it to others of its group
 	failures map[string]*failures // by address
 	now      func() time.Time
 }
 
 type tokenEntry struct {
-	name string
+	grant
 	hash [sha256.Size]byte
 }
 
@@ -124,25 +126,32 @@ func parseTokens(text []byte) (out []tokenEntry, own string, err error) {
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue
 		}
-		name, token := "", fields[len(fields)-1]
-		if len(fields) == 2 {
-			name = fields[0]
+		name, token, rest := "", fields[0], fields[1:]
+		if len(fields) > 1 {
+			name, token, rest = fields[0], fields[1], fields[2:]
 		}
-		if len(fields) > 2 || len(token) < leastToken {
-			return nil, "", fmt.Errorf("line %d is neither TOKEN nor NAME TOKEN with a token of at least %d characters", n+1, leastToken)
+		if len(token) < leastToken {
+			return nil, "", fmt.Errorf("line %d is neither TOKEN nor NAME TOKEN [ROLE] with a token of at least %d characters", n+1, leastToken)
 		}
-		if own == "" {
+		g, err := parseGrant(name, rest)
+		if err != nil {
+			return nil, "", fmt.Errorf("line %d: %w", n+1, err)
+		}
+		if own == "" && g.whole() {
 			own = token
 		}
-		out = append(out, tokenEntry{name, sha256.Sum256([]byte(token))})
+		out = append(out, tokenEntry{g, sha256.Sum256([]byte(token))})
 	}
 	if len(out) == 0 {
 		return nil, "", errors.New("it holds no token, so that nobody would be let in: write one into it, or delete it to have one made")
 	}
+	if own == "" {
+		return nil, "", errors.New("none of its tokens has the role admin for all connectors, so that nobody could change the others")
+	}
 	return out, own, nil
 }
 
-// Transport shows the first token with requests that show nothing, for those from worker to worker: the workers of a group
+// Transport shows the first token of that role with requests that show nothing, for those from worker to worker: the workers of a group
 // have the same tokens.
 func (t *Tokens) Transport(next http.RoundTripper) http.RoundTripper { return &showing{t, next} }
 
@@ -174,8 +183,8 @@ const (
 	tooMany // wrong ones of this address of late
 )
 
-// judge looks at the credentials of a request. name is whose token it is.
-func (t *Tokens) judge(r *http.Request) (name string, v verdict) {
+// judge looks at the credentials of a request. The grant is that of an allowed one.
+func (t *Tokens) judge(r *http.Request) (*grant, verdict) {
 	token := shownToken(r)
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -184,27 +193,27 @@ func (t *Tokens) judge(r *http.Request) (name string, v verdict) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.blocked(address) {
-		return "", tooMany
+		return nil, tooMany
 	}
 	if token == "" {
-		return "", refused // nobody guesses that way
+		return nil, refused // nobody guesses that way
 	}
 	if err := t.load(); err != nil {
 		t.log.Error("the file of tokens cannot be read: those of before count", "file", t.path, "error", err.Error())
 		t.stamp = fileStamp{} // the next request tries again
 	}
-	given, found := sha256.Sum256([]byte(token)), 0
+	given, found, g := sha256.Sum256([]byte(token)), 0, grant{}
 	for _, e := range t.entries { // all of them, so that time tells nothing
 		if same := subtle.ConstantTimeCompare(given[:], e.hash[:]); same == 1 {
-			found, name = 1, e.name
+			found, g = 1, e.grant
 		}
 	}
 	if found == 1 {
 		delete(t.failures, address)
-		return name, allowed
+		return &g, allowed
 	}
 	t.failed(address)
-	return "", refused
+	return nil, refused
 }
 
 func (t *Tokens) blocked(address string) bool {

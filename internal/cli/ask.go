@@ -75,8 +75,12 @@ func readToken(path string) (string, error) {
 	}
 	for line := range bytes.Lines(text) {
 		fields := strings.Fields(string(line))
-		if len(fields) > 0 && !strings.HasPrefix(fields[0], "#") {
-			return fields[len(fields)-1], nil
+		switch {
+		case len(fields) == 0 || strings.HasPrefix(fields[0], "#"):
+		case len(fields) == 1:
+			return fields[0], nil
+		default: // a name before it, maybe a role behind it
+			return fields[1], nil
 		}
 	}
 	return "", fmt.Errorf("%q holds no token", path)

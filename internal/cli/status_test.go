@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -68,4 +70,22 @@ func TestStatusFailsWhereATaskFailed(t *testing.T) {
 	code, _, stderr = statusOf(t, connect.TaskReport{}, "--output", "xml")
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "none of table, json")
+}
+
+// A file of tokens may be the worker's own: its first token is the one that is shown.
+func TestTokenOfAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	for text, want := range map[string]string{
+		"secret\n":                         "secret",
+		"# people\n\nanne secret\nbob x\n": "secret",
+		"anne secret viewer contents\n":    "secret",
+	} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		got, err := readToken(path)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	require.NoError(t, os.WriteFile(path, []byte("# none\n"), 0o600))
+	_, err := readToken(path)
+	require.ErrorContains(t, err, "holds no token")
 }

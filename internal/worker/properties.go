@@ -34,7 +34,7 @@ var definition = config.Def{Keys: []config.Key{
 	{Name: "listeners", Type: config.List, Default: rest.DefaultListener, HasDefault: true, Importance: config.High, Doc: "Addresses of the REST API, http://HOST:PORT or https://HOST:PORT; an empty host is all. Addresses that other machines reach take https and rest.auth.token.file, or --insecure."},
 	{
 		Name: "rest.auth.token.file", Type: config.String, Importance: config.High,
-		Doc: "File of the tokens that requests must show as Authorization: Bearer, or as the password of Basic: a line each, TOKEN or NAME TOKEN. One that is not there is made, with a random token. It is read again when it changes. Without it nobody is asked.",
+		Doc: "File of the tokens that requests must show as Authorization: Bearer, or as the password of Basic: a line each, TOKEN or NAME TOKEN, behind which may stand a role: viewer, operator or admin (the default). One that is not there is made, with a random token. It is read again when it changes. Without it nobody is asked.",
 	},
 	{
 		Name: "listeners.https.<ssl property>", Type: config.String, Importance: config.Medium, Pattern: regexp.MustCompile(`^listeners\.https\.`),
