@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unsafe"
+
+	"github.com/go-sql-driver/mysql"
 
 	"freshet/change"
 	"freshet/internal/failpoint"
@@ -18,17 +21,13 @@ const chunkBytes = 240 << 10
 // item is a row of a group; a truncate's only one has no values.
 type item struct{ group, row int32 }
 
-type countedStatement struct {
-	at    int
-	table *dialect.Table
-}
-
 // application is an Apply while it runs.
 type application struct {
 	s      *Session
 	groups []dialect.Group
 	items  []item
 	data   *change.Batch
+	nth    int // statements in the session's text
 }
 
 // valueError is a value that has no form in its column: the client refuses it before the server could.
@@ -78,7 +77,7 @@ func (s *Session) Apply(ctx context.Context, groups []dialect.Group, data *chang
 
 // whole applies everything, and commits.
 func (a *application) whole(ctx context.Context) error {
-	a.s.start("START TRANSACTION")
+	a.start("START TRANSACTION")
 	for lo := 0; lo < len(a.items); {
 		hi := a.run(lo)
 		if err := a.add(ctx, lo, hi); err != nil {
@@ -86,7 +85,7 @@ func (a *application) whole(ctx context.Context) error {
 		}
 		lo = hi
 	}
-	return a.s.commit(ctx)
+	return a.commit(ctx)
 }
 
 // inRuns applies runs one by one, so that the first row that is refused is known, and commits if there is none.
@@ -101,7 +100,7 @@ func (a *application) inRuns(ctx context.Context) error {
 		}
 		lo = hi
 	}
-	return a.s.commit(ctx)
+	return a.commit(ctx)
 }
 
 // attempt applies a part of a run, in halves where it is refused. An error that is a row's is a GroupError.
@@ -113,10 +112,10 @@ func (a *application) attempt(ctx context.Context, lo, hi int) error {
 	if err := a.s.Exec(ctx, "SAVEPOINT freshet"); err != nil {
 		return err
 	}
-	a.s.start("")
+	a.start("")
 	err := a.add(ctx, lo, hi)
 	if err == nil {
-		err = a.s.send(ctx)
+		err = a.send(ctx)
 	}
 	if err == nil {
 		return nil
@@ -175,11 +174,14 @@ func (a *application) add(ctx context.Context, lo, hi int) error {
 			i, err = a.addMany(f, i, hi)
 		}
 		if err == nil && len(s.text) >= chunkBytes {
-			err = s.send(ctx)
+			err = a.send(ctx)
 		}
 		if err != nil {
 			return err
 		}
+	}
+	if f.missing != nil { // what comes next may be about the same rows
+		return a.send(ctx)
 	}
 	return nil
 }
@@ -187,7 +189,7 @@ func (a *application) add(ctx context.Context, lo, hi int) error {
 // addMany appends one statement for as many items as there is room for, and returns the first that it leaves out.
 func (a *application) addMany(f *form, lo, hi int) (next int, err error) {
 	s := a.s
-	s.begin()
+	a.begin()
 	s.text = append(s.text, f.head...)
 	for next = lo; next < hi; next++ {
 		if next > lo {
@@ -206,10 +208,10 @@ func (a *application) addMany(f *form, lo, hi int) (next int, err error) {
 
 // addAlone appends the statements of one item.
 func (a *application) addAlone(f *form, i int) error {
-	for n, parts := range f.alone {
-		a.s.begin()
-		if f.countLast && n == len(f.alone)-1 {
-			a.s.counted = append(a.s.counted, countedStatement{a.s.nth - 1, a.groups[a.items[i].group].Set.Plan.Table})
+	for _, parts := range f.alone {
+		a.begin()
+		if f.missing != nil {
+			a.s.found = append(a.s.found, i, a.nth-1)
 		}
 		if err := a.addRow(parts, i); err != nil {
 			return err
@@ -240,28 +242,70 @@ func (a *application) addRow(parts []piece, i int) (err error) {
 const packetReserve = 64 << 10
 
 // start makes a statement the first of the text; "" for none.
-func (s *Session) start(statement string) {
-	s.text, s.counted, s.nth = append(s.text[:0], statement...), s.counted[:0], 0
+func (a *application) start(statement string) {
+	a.s.text, a.s.found, a.nth = append(a.s.text[:0], statement...), a.s.found[:0], 0
 	if statement != "" {
-		s.nth++
+		a.nth++
 	}
 }
 
 // begin separates the next statement from the one before.
-func (s *Session) begin() {
-	if len(s.text) > 0 {
-		s.text = append(s.text, ';')
+func (a *application) begin() {
+	if len(a.s.text) > 0 {
+		a.s.text = append(a.s.text, ';')
 	}
-	s.nth++
+	a.nth++
+}
+
+// send runs the statements in the text, and then adds the rows that were not there.
+func (a *application) send(ctx context.Context) error {
+	s := a.s
+	if len(s.text) == 0 {
+		return nil
+	}
+	// The driver has copied the text into its buffer when the call returns.
+	result, err := s.exec(ctx, unsafe.String(unsafe.SliceData(s.text), len(s.text)))
+	found := s.found
+	a.start("")
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	all, ok := result.(mysql.Result)
+	if !ok {
+		return fmt.Errorf("send statements: unexpected answer %T", result)
+	}
+	affected := all.AllRowsAffected() // rows that were found, changed or not
+	missing := 0
+	for n := 0; n < len(found); n += 2 {
+		if at := found[n+1]; at >= len(affected) || affected[at] > 0 {
+			continue
+		}
+		missing++
+		g := &a.groups[a.items[found[n]].group]
+		f, err := s.form(g.Set, g.Kind)
+		if err != nil {
+			return err
+		}
+		a.begin()
+		if err := a.addRow(f.missing, found[n]); err != nil {
+			return err
+		}
+	}
+	if missing == 0 {
+		return nil
+	}
+	s.log.Warn("rows were added without the columns whose unchanged values the source did not send; take a new snapshot of the table",
+		"table", a.groups[a.items[found[0]].group].Set.Plan.Table.Name.String(), "rows", missing)
+	return a.send(ctx)
 }
 
 // commit sends what is left and commits. The server has the statements when the first failpoint is hit, and not the COMMIT.
-func (s *Session) commit(ctx context.Context) error {
-	if err := s.send(ctx); err != nil {
+func (a *application) commit(ctx context.Context) error {
+	if err := a.send(ctx); err != nil {
 		return err
 	}
 	failpoint.Hit("sink.commit.before")
-	if err := s.Exec(ctx, "COMMIT"); err != nil {
+	if err := a.s.Exec(ctx, "COMMIT"); err != nil {
 		return err
 	}
 	failpoint.Hit("sink.commit.after")

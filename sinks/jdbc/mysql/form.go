@@ -24,8 +24,8 @@ type form struct {
 	row                   []piece
 	most                  int       // rows of a statement; 0 is as many as there is room for
 	alone                 [][]piece // where there is no head
-	// countLast says that the last statement of a row adds it, without columns that are not known.
-	countLast bool
+	// missing adds a row that the statements have not found, without the columns that are not known; nil where it is not added.
+	missing []piece
 }
 
 // piece is a text, followed by the literal of a field of the row.
@@ -88,7 +88,10 @@ func (d *Dialect) newForm(set *dialect.Set, kind dialect.Kind) (*form, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &form{countLast: kind == dialect.Patch}
+	f := &form{}
+	if kind == dialect.Patch {
+		f.missing = pieces(dialect.InsertRow(x, set), set)
+	}
 	for _, text := range texts {
 		if text != "" {
 			f.alone = append(f.alone, pieces(text, set))
@@ -120,13 +123,14 @@ func rowTexts(x marked, set *dialect.Set, kind dialect.Kind) ([]string, error) {
 		return nil, err
 	}
 	update, err := dialect.UpdateRow(x, set)
-	if err != nil || kind == dialect.Update {
+	switch {
+	case err != nil, kind == dialect.Update:
 		return []string{update}, err
-	}
-	if kind == dialect.Patch {
-		missing := dialect.InsertInto(x, set) + " SELECT " + dialect.Placeholders(x, 1, len(set.Fields)) +
-			" FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM " + table + " WHERE " + equal(x, keys, 1) + ")"
-		return []string{update, missing}, checkUnique(set.Plan)
+	case kind == dialect.Patch && update == "": // sets nothing, and tells whether the row is there
+		update = "UPDATE " + table + " SET " + keys.Names()[0] + "=" + keys.Names()[0] + " WHERE " + equal(x, keys, 1)
+		return []string{update}, checkUnique(set.Plan)
+	case kind == dialect.Patch:
+		return []string{update}, checkUnique(set.Plan)
 	}
 	remove, err := dialect.DeleteRow(x, set)
 	// A table that is updated can be read in a table that is derived with a limit only.

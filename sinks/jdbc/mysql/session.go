@@ -13,9 +13,6 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"unsafe"
-
-	"github.com/go-sql-driver/mysql"
 
 	"freshet/sinks/jdbc/dialect"
 )
@@ -42,9 +39,7 @@ type Session struct {
 	forms map[formKey]*form
 	items []item // of an Apply
 	text  []byte // statements that are to be sent
-	// counted are the statements in text whose affected rows matter, by their place.
-	counted []countedStatement
-	nth     int // statements in text
+	found []int  // items of statements in text that may find no row, and their places there, in pairs
 }
 
 var _ dialect.Session = (*Session)(nil)
@@ -96,30 +91,6 @@ func (s *Session) Exec(ctx context.Context, sql string) error {
 
 func (s *Session) exec(ctx context.Context, sql string) (driver.Result, error) {
 	return s.conn.(driver.ExecerContext).ExecContext(ctx, sql, nil)
-}
-
-// send runs the statements in text, and warns of rows that were added without columns.
-func (s *Session) send(ctx context.Context) error {
-	defer func() { s.text, s.counted, s.nth = s.text[:0], s.counted[:0], 0 }()
-	if len(s.text) == 0 {
-		return nil
-	}
-	// The driver has copied the text into its buffer when the call returns.
-	result, err := s.exec(ctx, unsafe.String(unsafe.SliceData(s.text), len(s.text)))
-	if err != nil || len(s.counted) == 0 {
-		return err
-	}
-	affected, ok := result.(mysql.Result)
-	if !ok {
-		return fmt.Errorf("send statements: unexpected answer %T", result)
-	}
-	for _, c := range s.counted {
-		if rows := affected.AllRowsAffected(); c.at < len(rows) && rows[c.at] > 0 {
-			s.log.Warn("a row was added without the columns whose unchanged values the source did not send; take a new snapshot of the table",
-				"table", c.table.Name.String())
-		}
-	}
-	return nil
 }
 
 // Query reads text columns. Parameters become literals on the way.
