@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,7 @@ var sinkTargets = map[string]func(t *testing.T) sinkTarget{
 	"jdbc-postgres": func(t *testing.T) sinkTarget { return postgresTarget{testdb.Postgres(t)} },
 	"jdbc-mysql":    func(t *testing.T) sinkTarget { return mysqlTarget{testdb.MySQL(t)} },
 	"jdbc-mariadb":  func(t *testing.T) sinkTarget { return mysqlTarget{testdb.MariaDB(t)} },
+	sqliteSink:      func(t *testing.T) sinkTarget { return sqliteTarget{filepath.Join(t.TempDir(), "target.db")} },
 }
 
 // rowText is a line of rows.jsonl. Values are texts, nil for NULL.
