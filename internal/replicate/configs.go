@@ -135,7 +135,7 @@ func sinkConfig(to endpoint) map[string]string {
 			q.Set(name, v)
 		}
 	}
-	u.RawQuery = q.Encode()
+	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // as libpq, pgconn takes a plus for a plus
 	cfg := map[string]string{
 		"connector.class":        "io.debezium.connector.jdbc.JdbcSinkConnector",
 		"topics.regex":           prefix + `\..*`,

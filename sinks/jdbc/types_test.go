@@ -4,6 +4,7 @@ package jdbc_test
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -68,6 +69,9 @@ var values = []typed{
 	{"bool to bit", named(schema.Boolean, "", sourceType, "BIT"), "", true, "1"},
 	{"float", kind(schema.Float64), "", 1e-7, "1e-07"},
 	{"float to numeric", kind(schema.Float64), "numeric", 0.1, "0.1"},
+	{"NaN", kind(schema.Float64), "", math.NaN(), "NaN"},
+	{"NaN to numeric", kind(schema.Float64), "numeric(8,2)", math.NaN(), "NaN"},
+	{"infinity to real", kind(schema.Float32), "real", math.Inf(-1), "-Infinity"},
 	{"float32", kind(schema.Float32), "", float64(float32(0.1)), "0.1"},
 	{"bytes", kind(schema.Bytes), "", []byte("\\\x00\n"), `\x5c000a`},
 	{"decimal", named(schema.Bytes, schema.Decimal, "scale", "4", "connect.decimal.precision", "10"), "", []byte{0xff, 0x85}, "-0.0123"},
@@ -156,6 +160,8 @@ func TestValuesThatDoNotFitAreRefused(t *testing.T) {
 		{"array to integer", arrayOf(kind(schema.Int32)), "integer", []any{int64(1)}, `column "v" is of type integer but expression is of type array`},
 		{"time beyond a day", named(schema.Int64, schema.MicroTime), "", int64(-361815123456), "Invalid value for NanoOfDay (valid values 0 - 86399999999999): -361815123456000"},
 		{"decimal that would be rounded", named(schema.Bytes, schema.Decimal, "scale", "3"), "numeric(8,2)", []byte{0x04, 0xd7}, `value 1.239 has more decimals than column "v" of type numeric(8,2) keeps`},
+		{"NaN to integer", kind(schema.Float64), "integer", math.NaN(), "invalid input syntax for type integer"},
+		{"infinity to numeric with a precision", kind(schema.Float64), "numeric(8,2)", math.Inf(1), "numeric"},
 		{"timestamp out of range", named(schema.Int64, schema.Timestamp), "", int64(1 << 60), "is out of range"},
 		{"json to hstore", named(schema.String, schema.JSON, sourceType, "HSTORE"), "", `[1]`, "hstore: not a JSON object"},
 	} {

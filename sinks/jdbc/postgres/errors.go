@@ -28,8 +28,9 @@ var retryStates = [...]string{"08", "40", "53", "57", "55P03", "25006"}
 // staleStates are those of objects that are not there (any more): table, column, type, prepared statement.
 var staleStates = [...]string{"42P01", "42703", "42704", "26000"}
 
-// refuseStates are those of data: values, constraints, a row hit twice, wrong casts, identity columns.
-var refuseStates = [...]string{"22", "23", "21000", "428C9", "42804", "44", "P0001", "0A000"}
+// refuseStates are those of data: values, constraints, a row hit twice, wrong casts, identity columns, rows and tables beyond
+// the server's limits.
+var refuseStates = [...]string{"22", "23", "21000", "428C9", "42804", "44", "54", "P0001", "0A000"}
 
 // Classify goes by SQLSTATE; what has none is trouble with the connection, unless it is a value or a context.
 func (Dialect) Classify(err error) (class dialect.Class, hint string) {
@@ -42,7 +43,7 @@ func (Dialect) Classify(err error) (class dialect.Class, hint string) {
 	case errors.As(err, &pg):
 		switch {
 		case hasPrefix(pg.Code, retryStates[:]):
-			return dialect.Retry, ""
+			return dialect.Retry, retryHint(pg.Code)
 		case hasPrefix(pg.Code, staleStates[:]):
 			return dialect.Stale, ""
 		case hasPrefix(pg.Code, refuseStates[:]):
@@ -56,6 +57,21 @@ func (Dialect) Classify(err error) (class dialect.Class, hint string) {
 	return dialect.Other, ""
 }
 
+// retryHint is the next step for a trouble that does not always pass by itself.
+func retryHint(code string) string {
+	switch code {
+	case "25006":
+		return "the target takes no writes: it is a standby, or default_transaction_read_only is on for the role or the database"
+	case "53100":
+		return "free space on the target's disk"
+	case "53200":
+		return "the target has no memory left: see its log"
+	case "53300":
+		return "free connections on the target or raise max_connections"
+	}
+	return ""
+}
+
 // refuseHint is the next step for a row that the database refuses.
 func refuseHint(code string) string {
 	switch code {
@@ -63,6 +79,10 @@ func refuseHint(code string) string {
 		return "make the column nullable or give it a default in the target, or correct the row at the source; then restart the task"
 	case "22001", "22003":
 		return "widen the column in the target, then restart the task"
+	case "54011":
+		return "leave fields out by field.exclude.list"
+	case "54000":
+		return "the row is beyond a limit of PostgreSQL: leave a field out by field.exclude.list, or drop the index in the target"
 	case "23505":
 		return "insert.mode=upsert overwrites existing keys; another unique constraint of the target has to go or the rows that hold it"
 	case "23503":

@@ -150,6 +150,10 @@ func TestURLs(t *testing.T) {
 			url: "jdbc:postgresql://db:5433/shop?ApplicationName=app&reWriteBatchedInserts=true&currentSchema=s", user: "u", host: "db", port: 5433, database: "shop", loginUser: "u",
 			params: map[string]string{"application_name": "app", "search_path": "s"},
 		},
+		{
+			url: "jdbc:postgresql://db/shop?user=u&options=-c%20lock_timeout%3D1s&ApplicationName=a%2Bb", host: "db", port: 5432, database: "shop", loginUser: "u",
+			params: map[string]string{"options": "-c lock_timeout=1s", "application_name": "a+b"},
+		},
 		{url: "jdbc:postgresql://db/shop?user=inner&password=x", host: "db", port: 5432, database: "shop", loginUser: "inner"},
 		{url: "jdbc:postgresql:shop", user: "u", host: "localhost", port: 5432, database: "shop", loginUser: "u"},
 		{url: "jdbc:postgresql:///shop", user: "u", host: "localhost", port: 5432, database: "shop", loginUser: "u"},

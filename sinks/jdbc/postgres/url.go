@@ -92,7 +92,9 @@ func libpqURL(rest string) (text, user, password string, err error) {
 	case "primary", "master":
 		out.Set("target_session_attrs", "read-write")
 	}
-	return "postgres://" + hosts + "/" + database + "?" + out.Encode(), in.Get("user"), in.Get("password"), nil
+	// As libpq, pgconn takes a plus for a plus.
+	params := strings.ReplaceAll(out.Encode(), "+", "%20")
+	return "postgres://" + hosts + "/" + database + "?" + params, in.Get("user"), in.Get("password"), nil
 }
 
 // User is the user that a connection.url names, "" for none.
