@@ -3,6 +3,7 @@
 package jdbc_test
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"testing"
@@ -10,21 +11,27 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"freshet/change"
 	"freshet/internal/testdb"
+	"freshet/schema"
 	"freshet/sinks"
+	"freshet/sinks/jdbc"
 	"freshet/sinks/sinktest"
 )
 
 // mysqlServers are both kinds of servers that the dialect knows.
 var mysqlServers = map[string]func(testing.TB) *testdb.MySQLServer{"MySQL": testdb.MySQL, "MariaDB": testdb.MariaDB}
 
-// TestMySQLConformance runs the suite with and without offsets in the target, and with tables whose changes must keep their
-// order.
+// TestMySQLConformance runs the suite with and without offsets in the target, with several connections, and with tables whose
+// changes must keep their order.
 func TestMySQLConformance(t *testing.T) {
+	defer jdbc.SetLaneRows(1)()
 	for name, server := range mysqlServers {
-		for _, c := range []struct{ name, extra, offsets string }{
+		for _, c := range []struct{ name, extra, offsets, connections string }{
 			{name: "plain"},
 			{name: "offsets", offsets: "freshet_offsets"},
+			{name: "connections", connections: "3"},
+			{name: "connections, offsets", connections: "4", offsets: "freshet_offsets"},
 			{name: "another unique index", extra: "alter table items add unique (n)"},
 			{name: "cascading reference", extra: "create table child(id bigint, foreign key (id) references items(id) on delete cascade)", offsets: "offs"},
 		} {
@@ -35,17 +42,17 @@ func TestMySQLConformance(t *testing.T) {
 					if c.extra != "" {
 						s.Exec(t, c.extra)
 					}
-					return mysqlTarget(s, c.offsets)
+					return mysqlTarget(s, c.offsets, c.connections)
 				})
 			})
 		}
 	}
 }
 
-func mysqlTarget(s *testdb.MySQLServer, offsets string) sinktest.Target {
+func mysqlTarget(s *testdb.MySQLServer, offsets, connections string) sinktest.Target {
 	return sinktest.Target{
 		Open: func(t testing.TB) sinks.Writer {
-			return open(t, mysqlProperties(s, "collection.name.format", "items", "offsets.table.name", offsets), nil)
+			return open(t, mysqlProperties(s, "collection.name.format", "items", "offsets.table.name", offsets, "write.connections", cmp.Or(connections, "1")), nil)
 		},
 		Rows: func(t testing.TB) map[int64]string {
 			rows := map[int64]string{}
@@ -56,8 +63,9 @@ func mysqlTarget(s *testdb.MySQLServer, offsets string) sinktest.Target {
 			}
 			return rows
 		},
-		Break:  func() { breakMySQLWriters(s) },
-		Poison: strings.Repeat("too long ", 10),
+		Break:   func() { breakMySQLWriters(s) },
+		InParts: connections != "",
+		Poison:  strings.Repeat("too long ", 10),
 	}
 }
 
@@ -86,5 +94,35 @@ func breakMySQLWriters(s *testdb.MySQLServer) {
 			_ = s.Script(&t, "kill "+id[0]) // it may be gone already
 		}
 		<-time.After(time.Millisecond)
+	}
+}
+
+// TestMySQLRowsOfTheirOwnGoOverSeveralConnections: others do not.
+func TestMySQLRowsOfTheirOwnGoOverSeveralConnections(t *testing.T) {
+	defer jdbc.SetLaneRows(1)()
+	for name, server := range mysqlServers {
+		for extra, want := range map[string]string{
+			"":                                 "4",
+			"alter table items add unique (n)": "1",
+			"create table child(id bigint, foreign key (id) references items(id))":                "1",
+			"create trigger g before insert on items for each row set new.n = coalesce(new.n, 0)": "1",
+		} {
+			t.Run(name+" "+extra, func(t *testing.T) {
+				s := server(t)
+				s.Exec(t, "create table items(id bigint primary key, n bigint, writer bigint default (connection_id()))")
+				if extra != "" {
+					s.Exec(t, extra)
+				}
+				w := open(t, mysqlProperties(s, "collection.name.format", "items", "write.connections", "4"), nil)
+				f := newFeed("items", 1, fieldOf("id", schema.Int64), fieldOf("n", schema.Int64))
+				write(t, w, func(b *sinks.Batch) {
+					for i := range int64(400) {
+						f.change(b, change.Create, i, i)
+					}
+				})
+				require.Equal(t, want, s.Rows(t, "select count(distinct writer) from items")[0][0])
+				require.NoError(t, w.Close(t.Context()))
+			})
+		}
 	}
 }

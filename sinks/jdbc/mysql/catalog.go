@@ -11,10 +11,15 @@ import (
 	"freshet/sinks/jdbc/dialect"
 )
 
-// tableSQL finds a table, in the session's database unless another is named.
+// tableSQL finds a table, in the session's database unless another is named: also whether deletes cascade from it, and whether
+// it has neither foreign keys, nor is what one refers to, nor triggers.
 const tableSQL = `SELECT table_schema, table_name,
   EXISTS (SELECT 1 FROM information_schema.referential_constraints r WHERE r.unique_constraint_schema = t.table_schema
-    AND r.referenced_table_name = t.table_name AND r.delete_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT'))
+    AND r.referenced_table_name = t.table_name AND r.delete_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT')),
+  table_type = 'BASE TABLE'
+  AND NOT EXISTS (SELECT 1 FROM information_schema.referential_constraints r WHERE r.constraint_schema = t.table_schema AND r.table_name = t.table_name
+    OR r.unique_constraint_schema = t.table_schema AND r.referenced_table_name = t.table_name)
+  AND NOT EXISTS (SELECT 1 FROM information_schema.triggers g WHERE g.event_object_schema = t.table_schema AND g.event_object_table = t.table_name)
 FROM information_schema.tables t WHERE table_schema = coalesce(nullif(?, ''), database()) AND table_name = ?`
 
 const columnsSQL = `SELECT column_name, column_type, data_type, coalesce(numeric_scale, datetime_precision, -1), is_nullable = 'NO',
@@ -32,7 +37,7 @@ func (s *Session) Table(ctx context.Context, n dialect.Name) (*dialect.Table, er
 	found := false
 	err := s.Query(ctx, tableSQL, func(c [][]byte) error {
 		found = true
-		t.Name, t.Cascades = dialect.Name{Schema: string(c[0]), Table: string(c[1])}, isTrue(c[2])
+		t.Name, t.Cascades, t.Independent = dialect.Name{Schema: string(c[0]), Table: string(c[1])}, isTrue(c[2]), isTrue(c[3])
 		return nil
 	}, n.Schema, n.Table)
 	if err != nil {
@@ -76,6 +81,7 @@ func (s *Session) indexes(ctx context.Context, t *dialect.Table) error {
 		return fmt.Errorf("read indexes of table %q: %w", t.Name, err)
 	}
 	if len(t.Unique) > 1 {
+		t.Independent = false
 		s.log.Warn("the table has more than one unique index: an upsert whose row has a value that another row holds rewrites that row, as ON DUPLICATE KEY UPDATE does",
 			"table", t.Name.String(), "index", last)
 	}
