@@ -76,6 +76,9 @@ func (b *bench) latency(ctx context.Context) error {
 	if err != nil || b.peer == nil {
 		return err
 	}
+	if err := b.peer.dropTopics(ctx, "w3"); err != nil {
+		return err
+	}
 	return b.peerLatency(ctx)
 }
 
@@ -92,6 +95,9 @@ func (b *bench) quantiles(what string, x []float64) {
 
 // topicLatency writes n rows at the rate while it reads them from the topic, and returns the latencies in ms.
 func (b *bench) topicLatency(ctx context.Context, w *worker, c *pgx.Conn, n int) ([]float64, error) {
+	if b.peer != nil {
+		return b.kafkaLatency(ctx, c, "w3.bench.orders", n)
+	}
 	res, err := http.Get(w.url + "/freshet/topics/w3.bench.orders/records") //nolint:bodyclose // closed below, and by late
 	if err != nil {
 		return nil, err

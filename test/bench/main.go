@@ -49,7 +49,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.workloads, "workloads", "", "which workloads to run (default: W1,W2,W3,W4,W6,W7,W8, beside a peer W1,W2,W3; W5, the large ones, takes minutes)")
+	flag.StringVar(&o.workloads, "workloads", "", "which workloads to run (default: W1,W2,W3,W4,W6,W7,W8, beside a peer W1,W2,W3,W4; W5, the large ones, takes minutes)")
 	flag.IntVar(&o.rows, "rows", 1_000_000, "rows of W1, W2, W4 and W8; W5 has ten times as many")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each, the first thrown away where there are more than one")
 	flag.StringVar(&o.out, "out", "", "folder for results.json and results.md")
@@ -99,7 +99,7 @@ func run(ctx context.Context, o options) error {
 	if o.workloads == "" {
 		o.workloads = "W1,W2,W3,W4,W6,W7,W8"
 		if o.peer {
-			o.workloads = "W1,W2,W3"
+			o.workloads = "W1,W2,W3,W4"
 		}
 	}
 	all := []struct {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -97,9 +98,33 @@ func (p *peer) topicReaches(ctx context.Context, topic string, n int) error {
 	})
 }
 
+// committed is the offset that a group has stored for the one partition of a topic, 0 while there is none.
+func (p *peer) committed(ctx context.Context, group, topic string) (int, error) {
+	offsets, err := p.admin.FetchOffsets(ctx, group)
+	if err != nil {
+		return 0, err
+	}
+	o, ok := offsets.Lookup(topic, 0)
+	if !ok || o.Err != nil {
+		return 0, nil //nolint:nilerr // the group is made with its first commit
+	}
+	return int(o.At), nil
+}
+
+// peerApply is W4 as the peer does it: its sink, with batches as large as its users set for throughput.
+func (b *bench) peerApply(ctx context.Context, database, topic string) (float64, error) {
+	return b.apply(ctx, &b.peer.worker, database, topic, map[string]string{"batch.size": "2000", "consumer.override.max.poll.records": "2000"})
+}
+
 // forget takes a connector and its topics away.
 func (p *peer) forget(ctx context.Context, name string) error {
 	_, err := p.call(http.MethodDelete, "/connectors/"+name, nil)
+	return errors.Join(err, p.dropTopics(ctx, name))
+}
+
+// dropTopics deletes the topics of a prefix.
+func (p *peer) dropTopics(ctx context.Context, name string) error {
+	var err error
 	topics, listErr := p.admin.ListTopics(ctx)
 	for _, t := range topics.Names() {
 		if strings.HasPrefix(t, name+".") {
@@ -221,7 +246,15 @@ func (b *bench) peerLatencyOf(ctx context.Context, name string, settings map[str
 	if err := b.peer.topicReaches(ctx, topic, 1000); err != nil {
 		return nil, err
 	}
-	n := latencyRate * latencySeconds
+	out, err := b.kafkaLatency(ctx, c, topic, latencyRate*latencySeconds)
+	if err != nil {
+		return nil, err
+	}
+	return out, b.peer.forget(ctx, name)
+}
+
+// kafkaLatency writes n rows at the rate while it reads them from a topic in Kafka, which has a thousand records before.
+func (b *bench) kafkaLatency(ctx context.Context, c *pgx.Conn, topic string, n int) ([]float64, error) {
 	type answer struct {
 		out []float64
 		err error
@@ -237,10 +270,7 @@ func (b *bench) peerLatencyOf(ctx context.Context, name string, settings map[str
 		return nil, err
 	}
 	a := <-measured
-	if a.err != nil {
-		return nil, a.err
-	}
-	return a.out, b.peer.forget(ctx, name)
+	return a.out, a.err
 }
 
 // arrivals reads n new events from Kafka and returns how long after its commit each came, in ms.

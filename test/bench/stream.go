@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -56,6 +57,7 @@ func (b *bench) streamVariant(ctx context.Context, name, what string, settings m
 		}
 		r.Limit = tunings[i].name
 		if err = b.measured(r, b.rows, ours, theirs); err == nil {
+			b.usage(float64(s.cpu.Microseconds())/float64(b.rows), s.w.peakMB())
 			err = b.peer.forget(ctx, peerName)
 		}
 	}
@@ -64,6 +66,9 @@ func (b *bench) streamVariant(ctx context.Context, name, what string, settings m
 	}
 	_, rss, err := s.w.stop()
 	b.usage(float64(s.cpu.Microseconds())/float64(b.rows), rss)
+	if b.peer != nil {
+		err = errors.Join(err, b.peer.dropTopics(ctx, name))
+	}
 	return err
 }
 

@@ -27,6 +27,8 @@ type worker struct {
 	log *os.File // of the process, nil for a peer's
 	// patience is how long until waits.
 	patience time.Duration
+	// topics, if not nil, are in the peer's Kafka.
+	topics *peer
 }
 
 // start runs a worker on a data folder and waits until it answers.
@@ -37,12 +39,15 @@ func (b *bench) start(ctx context.Context, data string, settings ...string) (*wo
 	}
 	address := l.Addr().String()
 	l.Close()
+	if b.peer != nil { // the same Kafka for both
+		settings = append(settings, "bootstrap.servers="+b.peer.brokers)
+	}
 	file := filepath.Join(b.dir, "worker.properties")
 	text := "data.dir=" + data + "\nlisteners=http://" + address + "\n" + strings.Join(settings, "\n") + "\n"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	w := &worker{cmd: exec.Command(b.binary, "standalone", file), url: "http://" + address, patience: 2 * time.Minute}
+	w := &worker{cmd: exec.Command(b.binary, "standalone", file), url: "http://" + address, patience: 2 * time.Minute, topics: b.peer}
 	if b.profiles != "" {
 		for _, kind := range []string{"cpu", "alloc", "block"} {
 			w.cmd.Args = append(w.cmd.Args, "--"+kind+"-profile", filepath.Join(b.profiles, filepath.Base(data)+"."+kind+".pprof"))
@@ -138,6 +143,9 @@ func (w *worker) put(name string, cfg map[string]string) error {
 
 // end is the number of records in a topic with one partition.
 func (w *worker) end(topic string) (int, error) {
+	if w.topics != nil {
+		return w.topics.end(context.Background(), topic)
+	}
 	out, err := w.call(http.MethodGet, "/freshet/topics", nil)
 	if err != nil {
 		return 0, err

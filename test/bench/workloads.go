@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -43,6 +44,9 @@ func (b *bench) snapshot(ctx context.Context) error {
 		ours := func() (r float64, err error) {
 			round++
 			name := fmt.Sprintf("w2_%d_%d", len(v.settings), round)
+			if b.peer != nil {
+				defer func() { err = errors.Join(err, b.peer.dropTopics(ctx, name)) }()
+			}
 			r, cpu, rss, err = b.snapshotOnce(ctx, name, v.settings)
 			return r, err
 		}
@@ -63,6 +67,7 @@ func (b *bench) snapshot(ctx context.Context) error {
 				n++
 				return b.peerSnapshot(ctx, fmt.Sprintf("w2_peer%d_%d_%d", i, len(v.settings), n), more)
 			})
+			b.usage(float64(cpu.Microseconds())/float64(b.rows), rss)
 		}
 		if err != nil {
 			return err
@@ -120,22 +125,30 @@ func (b *bench) sink(ctx context.Context) error {
 		ours := func() (float64, error) {
 			round++
 			before := w.cpu()
-			r, err := b.apply(ctx, w, fmt.Sprintf("w4_t%d", round), v.topic)
+			r, err := b.apply(ctx, w, fmt.Sprintf("w4_t%d", round), v.topic, nil)
 			cpu = w.cpu() - before
 			return r, err
 		}
-		var limit func() (float64, error)
-		name := ""
-		if v.limit {
-			name = "COPY + ON CONFLICT"
-			limit = func() (float64, error) { return b.copyUpsert(ctx, c, export) }
+		r := result{Workload: "W4", What: v.what, Unit: "records/s"}
+		switch {
+		case b.peer != nil:
+			r.Limit = "Debezium's JDBC sink"
+			err = b.measured(r, b.rows, ours, func() (float64, error) { return b.peerApply(ctx, fmt.Sprintf("w4_peer%d", round), v.topic) })
+		case v.limit:
+			r.Limit = "COPY + ON CONFLICT"
+			err = b.add(r, ours, func() (float64, error) { return b.copyUpsert(ctx, c, export) })
+		default:
+			err = b.add(r, ours, nil)
 		}
-		if err := b.add(result{Workload: "W4", What: v.what, Unit: "records/s", Limit: name}, ours, limit); err != nil {
+		if err != nil {
 			return err
 		}
 		b.usage(float64(cpu.Microseconds())/float64(b.rows), w.peakMB())
 	}
 	_, _, err = w.stop()
+	if b.peer != nil {
+		err = errors.Join(err, b.peer.dropTopics(ctx, "w4"))
+	}
 	return err
 }
 
@@ -180,7 +193,7 @@ func (b *bench) fillTopics(ctx context.Context, c *pgx.Conn) (*worker, error) {
 }
 
 // apply runs a sink over a topic until the target has all of it.
-func (b *bench) apply(ctx context.Context, w *worker, database, topic string) (float64, error) {
+func (b *bench) apply(ctx context.Context, w *worker, database, topic string, settings map[string]string) (float64, error) {
 	c, err := b.database(ctx, database)
 	if err != nil {
 		return 0, err
@@ -192,10 +205,14 @@ func (b *bench) apply(ctx context.Context, w *worker, database, topic string) (f
 	}
 	want := fmt.Sprintf(`"kafka_offset":%d`, n)
 	start := time.Now()
-	if err := w.put(database, b.target(database, topic)); err != nil {
+	if err := w.put(database, merged(b.target(database, topic), settings)); err != nil {
 		return 0, err
 	}
 	if err := w.until(ctx, "the sink to apply "+topic, func() (bool, error) {
+		if b.peer != nil { // the group in Kafka says the same for both
+			at, err := b.peer.committed(ctx, "connect-"+database, topic)
+			return at >= n, err
+		}
 		out, err := w.call(http.MethodGet, "/connectors/"+database+"/offsets", nil)
 		return strings.Contains(strings.ReplaceAll(string(out), " ", ""), want), err
 	}); err != nil {

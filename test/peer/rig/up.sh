@@ -10,6 +10,7 @@ RIG_DIR=${RIG_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/freshet-peer}
 KAFKA_PORT=${KAFKA_PORT:-19092}
 CONNECT_PORT=${CONNECT_PORT:-18083}
 DEBEZIUM=3.6.1.Final
+JDBC=3.6.0.Final
 
 if [ "${1:-}" = down ]; then
 	for f in "$RIG_DIR"/run/*.pid; do
@@ -30,6 +31,10 @@ fi
 if [ ! -d "$RIG_DIR/plugins/debezium-connector-postgres" ]; then
 	mvn -q -B dependency:copy -Dartifact="io.debezium:debezium-connector-postgres:$DEBEZIUM:tar.gz:plugin" -DoutputDirectory=.
 	tar xzf "debezium-connector-postgres-$DEBEZIUM-plugin.tar.gz" -C "$RIG_DIR/plugins"
+fi
+if [ ! -d "$RIG_DIR/plugins/debezium-connector-jdbc" ]; then
+	mvn -q -B dependency:copy -Dartifact="io.debezium:debezium-connector-jdbc:$JDBC:tar.gz:plugin" -DoutputDirectory=.
+	tar xzf "debezium-connector-jdbc-$JDBC-plugin.tar.gz" -C "$RIG_DIR/plugins"
 fi
 
 listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
