@@ -109,7 +109,7 @@ bench: servers build ## the workloads of docs/benchmarks.md, beside the limits m
 	go run ./test/bench
 
 bench-peer: servers ## the workloads through Debezium on Kafka Connect (Maven, a JDK) and through freshet, in turn
-	test/peer/rig/up.sh
+	test/peer/rig/up.sh fresh
 	go run ./test/bench -peer
 
 bench-micro: ## the benchmarks beside the code

@@ -82,7 +82,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	if o.peer {
-		if b.peer, err = newPeer(o.connect, o.kafka, o.rig); err != nil {
+		if b.peer, err = newPeer(ctx, o.connect, o.kafka, o.rig); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ var tunings = []struct {
 }
 
 // newPeer connects to a peer that runs already. rig is the folder of its processes.
-func newPeer(url, brokers, rig string) (*peer, error) {
+func newPeer(ctx context.Context, url, brokers, rig string) (*peer, error) {
 	c, err := kgo.NewClient(kgo.SeedBrokers(brokers))
 	if err != nil {
 		return nil, err
@@ -54,6 +54,7 @@ func newPeer(url, brokers, rig string) (*peer, error) {
 		rig = filepath.Join(cache, "freshet-peer")
 	}
 	p := &peer{worker: worker{url: url, patience: 15 * time.Minute}, brokers: brokers, admin: kadm.NewClient(c)}
+	p.topics = p
 	for _, name := range []string{"kafka", "connect"} {
 		text, err := os.ReadFile(filepath.Join(rig, "run", name+".pid"))
 		if err != nil {
@@ -65,8 +66,10 @@ func newPeer(url, brokers, rig string) (*peer, error) {
 		}
 		p.pids = append(p.pids, pid)
 	}
-	_, err = p.call(http.MethodGet, "/", nil)
-	return p, err
+	return p, p.until(ctx, "the peer to answer", func() (bool, error) {
+		_, err := p.call(http.MethodGet, "/connectors", nil)
+		return err == nil, err
+	})
 }
 
 // usage is the CPU time and the peak memory of the peer's processes together.

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Starts the peer on 127.0.0.1: Apache Kafka, and a Kafka Connect worker with Debezium's PostgreSQL connector, their jars
-# by Maven. Needs a JDK (17 or later) and mvn. What runs already is left alone. `up.sh down` stops what this started.
+# by Maven. Needs a JDK (17 or later) and mvn. What runs already is left alone. `up.sh down` stops what this started,
+# `up.sh fresh` starts it anew, without what its Kafka holds.
 # Everything is kept below RIG_DIR; KAFKA_PORT (and the next one) and CONNECT_PORT are the ports.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,13 +13,16 @@ CONNECT_PORT=${CONNECT_PORT:-18083}
 DEBEZIUM=3.6.1.Final
 JDBC=3.6.0.Final
 
-if [ "${1:-}" = down ]; then
+if [ "${1:-}" = down ] || [ "${1:-}" = fresh ]; then
 	for f in "$RIG_DIR"/run/*.pid; do
 		[ -e "$f" ] || continue
-		kill "$(cat "$f")" 2>/dev/null || true
+		pid=$(cat "$f")
+		kill "$pid" 2>/dev/null || true
+		while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 		rm -f "$f"
 	done
-	exit 0
+	[ "$1" = fresh ] || exit 0
+	rm -rf "$RIG_DIR/data"
 fi
 
 mkdir -p "$RIG_DIR"/{run,logs,data,plugins,maven}
