@@ -189,7 +189,17 @@ func (b *bench) fillTopics(ctx context.Context, c *pgx.Conn) (*worker, error) {
 	if err := w.topicReaches(ctx, "w4.bench.orders", b.rows); err != nil {
 		return nil, err
 	}
-	return w, w.topicReaches(ctx, "w4.bench.mixed", b.rows*99/100)
+	if err := w.topicReaches(ctx, "w4.bench.mixed", b.rows*99/100); err != nil {
+		return nil, err
+	}
+	// A new process, so that the memory measured is the sink's and not that of the capture before it.
+	if _, err := w.call(http.MethodDelete, "/connectors/w4", nil); err != nil {
+		return nil, err
+	}
+	if _, _, err := w.stop(); err != nil {
+		return nil, err
+	}
+	return b.start(ctx, filepath.Join(b.dir, "w4"))
 }
 
 // apply runs a sink over a topic until the target has all of it.
