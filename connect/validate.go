@@ -33,7 +33,7 @@ type checked struct {
 // class that is missing or unknown.
 func (w *Worker) check(cfg map[string]string) (*checked, error) {
 	asGiven := cfg
-	cfg, err := w.config.Providers.Resolve(cfg)
+	cfg, hider, err := w.config.Providers.ResolveHidden(cfg)
 	if err != nil {
 		return nil, &Error{500, err.Error()}
 	}
@@ -83,28 +83,10 @@ func (w *Worker) check(cfg map[string]string) (*checked, error) {
 	c.problems = append(c.problems, unknownProblems(&common, values, clients != nil)...)
 	c.problems = mistakesFirst(c.problems)
 	for i := range c.problems {
-		c.problems[i].Message = c.hide(c.problems[i].Property, c.problems[i].Message)
+		c.problems[i].Message = hider.Of(c.problems[i].Property, c.problems[i].Message)
 	}
 	return c, nil
 }
-
-// hide puts references back into a message about a property: what they stand for may be secret.
-func (c *checked) hide(property, message string) string {
-	for name, value := range c.given {
-		resolved := c.raw[name]
-		if value == resolved || resolved == "" || name != property && len(resolved) < shortSecret {
-			continue
-		}
-		message = strings.ReplaceAll(message, resolved, value)
-		if trimmed := strings.TrimSpace(resolved); trimmed != "" {
-			message = strings.ReplaceAll(message, trimmed, value)
-		}
-	}
-	return message
-}
-
-// shortSecret is the length from which the value of another property is looked for in a message: a shorter one is in words.
-const shortSecret = 6
 
 // referred says whether a property has a reference that was resolved.
 func (c *checked) referred(name string) bool { return c.given[name] != c.raw[name] }

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -408,14 +407,13 @@ func (w *Worker) CheckSource(ctx context.Context, cfg map[string]string) ([]capt
 }
 
 // CheckWorker checks the properties that connectors inherit, in the words of Kafka Connect.
-func (c WorkerConfig) CheckWorker() error {
+func (c WorkerConfig) CheckWorker() []config.Problem {
 	_, problems := c.Converters(nil)
-	var errs []error
-	for _, p := range config.Errors(problems) {
-		if !strings.Contains(p.Message, p.Property) { // Connect's words for a setting of a converter leave the prefix out
+	errs := config.Errors(problems)
+	for n := range errs {
+		if p := &errs[n]; !strings.Contains(p.Message, p.Property) { // Connect's words for a setting of a converter leave the prefix out
 			p.Message = p.Property + ": " + p.Message
 		}
-		errs = append(errs, p)
 	}
-	return errors.Join(errs...)
+	return errs
 }

@@ -178,9 +178,11 @@ func TestConverterInheritance(t *testing.T) {
 			require.Nil(t, got.Header)
 		})
 	}
-	require.NoError(t, w.CheckWorker())
+	require.Empty(t, w.CheckWorker())
 	w.Properties["value.converter"] = "com.example.Nope"
-	require.EqualError(t, w.CheckWorker(), "Invalid value com.example.Nope for configuration value.converter: Class com.example.Nope could not be found.")
+	require.Equal(t, []config.Problem{{
+		Property: "value.converter", Message: "Invalid value com.example.Nope for configuration value.converter: Class com.example.Nope could not be found.",
+	}}, w.CheckWorker())
 }
 
 // newTask makes a connector and starts its only task; the test ends it.

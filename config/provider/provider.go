@@ -83,9 +83,15 @@ func newSource(prefix string, properties map[string]string, environ []string) (s
 // and a reference stays as it is where there is no such provider, or no such key. The error is of a provider that cannot
 // answer, such as a file that is not there.
 func (s *Set) Resolve(cfg map[string]string) (map[string]string, error) {
+	out, _, err := s.ResolveHidden(cfg)
+	return out, err
+}
+
+// ResolveHidden is Resolve, with what hides the values again in texts that quote them.
+func (s *Set) ResolveHidden(cfg map[string]string) (map[string]string, *Hider, error) {
 	out := maps.Clone(cfg)
 	if s == nil || len(s.sources) == 0 {
-		return out, nil
+		return out, nil, nil
 	}
 	wanted := map[[2]string][]string{} // keys by provider and path
 	for _, value := range cfg {
@@ -103,10 +109,11 @@ func (s *Set) Resolve(cfg map[string]string) (map[string]string, error) {
 	for _, at := range slices.SortedFunc(maps.Keys(wanted), func(x, y [2]string) int { return slices.Compare(x[:], y[:]) }) {
 		values, err := s.sources[at[0]].get(at[1], wanted[at])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		found[at] = values
 	}
+	used := map[string]string{} // what references stand for, by their text
 	for name, value := range cfg {
 		if !strings.Contains(value, "${") {
 			continue
@@ -114,10 +121,11 @@ func (s *Set) Resolve(cfg map[string]string) (map[string]string, error) {
 		out[name] = reference.ReplaceAllStringFunc(value, func(text string) string {
 			m := reference.FindStringSubmatch(text)
 			if v, ok := found[[2]string{m[1], m[3]}][m[4]]; ok {
+				used[text] = v
 				return v
 			}
 			return text
 		})
 	}
-	return out, nil
+	return out, newHider(cfg, used), nil
 }

@@ -112,7 +112,8 @@ func (a *api) list(r *request) (reply, error) {
 		for _, what := range expand {
 			switch what {
 			case "status":
-				e.Status = &status
+				shown := a.hidden(status)
+				e.Status = &shown
 			case "info":
 				e.Info = &info
 			}
@@ -200,7 +201,7 @@ func (a *api) remove(r *request) (reply, error) {
 
 func (a *api) status(r *request) (reply, error) {
 	status, err := a.o.Herder.Status(r.Context(), r.args[0])
-	return reply{status: http.StatusOK, body: status}, err
+	return reply{status: http.StatusOK, body: a.hidden(status)}, err
 }
 
 func (a *api) restart(r *request) (reply, error) {
@@ -210,7 +211,7 @@ func (a *api) restart(r *request) (reply, error) {
 	if err == nil && !tasks && !failed {
 		return reply{status: http.StatusNoContent}, nil
 	}
-	return reply{status: http.StatusAccepted, body: status}, err
+	return reply{status: http.StatusAccepted, body: a.hidden(status)}, err
 }
 
 func (a *api) pause(r *request) (reply, error) {
@@ -246,7 +247,7 @@ func (a *api) tasks(r *request) (reply, error) {
 func (a *api) taskStatus(r *request) (reply, error) {
 	n, _ := strconv.Atoi(r.args[1]) // the route takes numbers only
 	if status, err := a.o.Herder.Status(r.Context(), r.args[0]); err == nil {
-		for _, t := range status.Tasks {
+		for _, t := range a.hidden(status).Tasks {
 			if t.ID == n {
 				return ok(t)
 			}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"freshet/connect"
@@ -40,6 +41,8 @@ type Options struct {
 	// Hosts are the names, besides addresses and localhost, that requests may give as Host. One "*" allows all.
 	Hosts []string
 	Log   *slog.Logger
+	// Hide takes out of messages and traces what must not be told; nil takes out nothing.
+	Hide func(text string) string
 	// Levels are those of Log, which /admin/loggers shows and changes; nil does not serve it.
 	Levels *loglevel.Levels
 	// Admin says where /admin is served.
@@ -80,6 +83,9 @@ func New(o Options) http.Handler {
 	}
 	if o.Forward == nil {
 		o.Forward = &http.Client{}
+	}
+	if o.Hide == nil {
+		o.Hide = func(text string) string { return text }
 	}
 	a := &api{o: o}
 	a.routes = a.table()
@@ -151,12 +157,25 @@ func (a *api) failed(r *http.Request, err error) reply {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &e):
-		return reply{status: e.Code, body: failure{e.Code, connect.RedactText(e.Message)}}
+		return reply{status: e.Code, body: failure{e.Code, a.told(e.Message)}}
 	case errors.As(err, &tooLarge):
 		return reply{status: http.StatusRequestEntityTooLarge, body: failure{http.StatusRequestEntityTooLarge, "The body is larger than 1 MiB"}}
 	}
 	a.o.Log.Warn("request failed", "method", r.Method, "path", r.URL.Path, "error", connect.RedactText(err.Error()))
-	return reply{status: http.StatusInternalServerError, body: failure{500, connect.RedactText(err.Error())}}
+	return reply{status: http.StatusInternalServerError, body: failure{500, a.told(err.Error())}}
+}
+
+// told is a text as answers may have it.
+func (a *api) told(text string) string { return a.o.Hide(connect.RedactText(text)) }
+
+// hidden is a status whose traces are as answers may have them.
+func (a *api) hidden(s connect.Status) connect.Status {
+	s.Connector.Trace = a.o.Hide(s.Connector.Trace)
+	s.Tasks = slices.Clone(s.Tasks)
+	for n := range s.Tasks {
+		s.Tasks[n].Trace = a.o.Hide(s.Tasks[n].Trace)
+	}
+	return s
 }
 
 // failure is the body of every error.

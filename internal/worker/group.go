@@ -22,11 +22,13 @@ import (
 
 // RunGroup runs a worker that shares its connectors with the others of its group, until ctx ends; it drains then, and
 // leaves. A *StartError says that it did not come so far.
-func RunGroup(ctx context.Context, o Options) error {
+func RunGroup(ctx context.Context, o Options) (err error) {
 	s, err := parseGroup(o.Properties, o.Environ)
 	if err != nil {
 		return &StartError{err}
 	}
+	o.Log = s.hider.Log(o.Log)
+	defer func() { err = s.hide(err) }()
 	for _, p := range s.warnings {
 		o.Log.Warn("property of the worker", "property", p.Property, "problem", p.Message)
 	}

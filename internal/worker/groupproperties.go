@@ -170,7 +170,7 @@ func parseGroup(properties map[string]string, environ []string) (groupSettings, 
 			g.warnings = append(g.warnings, config.Problem{Property: name, Message: "The property '" + name + "' has no effect: such topics are always compacted", Warning: true})
 		}
 	}
-	return g, g.check()
+	return g, g.hider.Error(g.check())
 }
 
 // check holds the rules between properties.

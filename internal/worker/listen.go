@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"freshet/config"
+	"freshet/connect"
 	"freshet/connect/rest"
 	"freshet/internal/kafkaclient"
 )
@@ -129,6 +130,11 @@ func (s *settings) peers(tokens *rest.Tokens) (*http.Client, error) {
 // handlers are those of the API and of /admin where that has listeners of its own.
 func (s *settings) handlers(o rest.Options) (api, admin http.Handler) {
 	o.Origins, o.OriginMethods, o.Headers, o.NoTracking, o.NoTopicReset = s.api.Origins, s.api.OriginMethods, s.api.Headers, s.api.NoTracking, s.api.NoTopicReset
+	o.Hide = s.hider.Text
+	if o.Reports != nil {
+		reports := o.Reports
+		o.Reports = func() []connect.ConnectorReport { return s.hidden(reports()) }
+	}
 	if !s.ownAdmin {
 		return rest.New(o), nil
 	}
@@ -136,4 +142,16 @@ func (s *settings) handlers(o rest.Options) (api, admin http.Handler) {
 	api = rest.New(o)
 	o.Admin, o.Origins = rest.AdminOnly, nil // as in Kafka Connect pages of other origins never get in there
 	return api, rest.New(o)
+}
+
+// hidden are reports whose causes are without what references of the worker's properties stand for.
+func (s *settings) hidden(reports []connect.ConnectorReport) []connect.ConnectorReport {
+	for n := range reports {
+		r := &reports[n]
+		r.Cause = s.hider.Text(r.Cause)
+		for i := range r.Tasks {
+			r.Tasks[i].Cause = s.hider.Text(r.Tasks[i].Cause)
+		}
+	}
+	return reports
 }

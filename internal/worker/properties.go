@@ -139,6 +139,7 @@ func oneOf(allowed ...string) func(string, config.Values) string {
 
 // settings are the worker's properties, decoded.
 type settings struct {
+	hider     *provider.Hider // of what the properties' references stand for
 	dataDir   string
 	listeners []string
 	// admin are the addresses of /admin; ownAdmin says that it is not served with the rest.
@@ -169,13 +170,14 @@ func parseBy(def *config.Def, properties map[string]string, environ []string) (s
 	if errs := config.Errors(found); len(errs) > 0 {
 		return settings{}, config.Values{}, join(errs)
 	}
-	properties, err := providers.Resolve(properties)
+	properties, hider, err := providers.ResolveHidden(properties)
 	if err != nil {
 		return settings{}, config.Values{}, err
 	}
 	v, problems := def.Parse(properties)
 	problems = append(problems, found...)
 	s := settings{
+		hider:       hider,
 		dataDir:     v.Get("data.dir"),
 		listeners:   v.List("listeners"),
 		hosts:       v.List("rest.allowed.hosts"),
@@ -207,7 +209,9 @@ func parseBy(def *config.Def, properties map[string]string, environ []string) (s
 		problems = append(problems, found...)
 	}
 	var errs []error
+	problems = append(problems, s.connect.CheckWorker()...)
 	for _, p := range problems {
+		p.Message = hider.Of(p.Property, p.Message)
 		if p.Warning {
 			s.warnings = append(s.warnings, p)
 		} else {
@@ -224,7 +228,7 @@ func parseBy(def *config.Def, properties map[string]string, environ []string) (s
 		}
 		s.warnings = append(s.warnings, config.Problem{Property: name, Message: unknownWhy(name), Warning: true})
 	}
-	return s, v, errors.Join(append(errs, s.connect.CheckWorker())...)
+	return s, v, hider.Error(errors.Join(errs...))
 }
 
 func isHTTPS(listener string) bool { return strings.HasPrefix(strings.ToLower(listener), "https:") }

@@ -73,11 +73,13 @@ func (e *StartError) Error() string { return e.Err.Error() }
 func (e *StartError) Unwrap() error { return e.Err }
 
 // Run runs a worker until ctx ends, and drains it then. A *StartError says that it did not come so far.
-func Run(ctx context.Context, o Options) error {
+func Run(ctx context.Context, o Options) (err error) {
 	s, err := parse(o.Properties, o.Environ)
 	if err != nil {
 		return &StartError{err}
 	}
+	o.Log = s.hider.Log(o.Log)
+	defer func() { err = s.hide(err) }()
 	for _, p := range s.warnings {
 		o.Log.Warn("property of the worker", "property", p.Property, "problem", p.Message)
 	}
@@ -112,6 +114,15 @@ func Run(ctx context.Context, o Options) error {
 		err = errors.Join(err, w.kafka.Close(closing))
 	}
 	return errors.Join(err, log.Close(closing), db.Close())
+}
+
+// hide takes out of an error what references of the worker's properties stand for.
+func (s *settings) hide(err error) error {
+	var start *StartError
+	if errors.As(err, &start) {
+		return &StartError{s.hider.Error(err)}
+	}
+	return s.hider.Error(err)
 }
 
 // whole is everything that Run has opened.

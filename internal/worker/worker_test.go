@@ -111,6 +111,13 @@ func (s *syncBuffer) Write(p []byte) (int, error) {
 	return s.b.Write(p)
 }
 
+// String is what was written.
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 func options(t *testing.T, source *connecttest.Source) (Options, *syncBuffer) {
 	t.Helper()
 	logs := &syncBuffer{}
