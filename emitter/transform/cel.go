@@ -5,12 +5,14 @@ package transform
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/ext"
+	"github.com/google/cel-go/interpreter"
 )
 
 // expression is a condition on records, or a text made of them, in the Common Expression Language. It is compiled once;
@@ -33,6 +35,17 @@ const (
 // too. It is also of any type, so that both sides of ?: need not be of one.
 const nullName = "__null"
 
+const (
+	// longestExpression is the most characters of an expression.
+	longestExpression = 20_000
+	// dearestRecord is what an expression may cost for one record, in CEL's units: one for each operation, and one for each
+	// ten characters that it looks at. It takes in the order of a second.
+	dearestRecord = 5_000_000
+)
+
+// growing are functions whose result may be far larger than what they are given.
+var growing = []string{"replace", "join", "format"}
+
 // The environment of all expressions.
 var celEnv, errCelEnv = cel.NewEnv(
 	cel.Variable("value", cel.DynType), cel.Variable("key", cel.DynType),
@@ -40,6 +53,7 @@ var celEnv, errCelEnv = cel.NewEnv(
 	cel.Variable("topic", cel.StringType), cel.Variable("header", cel.DynType), cel.Variable("headers", cel.DynType),
 	cel.Variable(nullName, cel.DynType),
 	cel.CrossTypeNumericComparisons(true),
+	cel.ParserExpressionSizeLimit(longestExpression),
 	ext.Strings(),
 )
 
@@ -66,15 +80,38 @@ func compileExpression(text string, r result) (*expression, error) {
 	if out := checked.OutputType(); !out.IsExactType(want) && !out.IsExactType(cel.DynType) {
 		return nil, expressionError(text, fmt.Errorf("it gives a value of type %s, and not %s", out, want))
 	}
-	program, err := celEnv.Program(checked, cel.EvalOptions(cel.OptOptimize))
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	if unbounded(checked) {
+		options = append(options, cel.CostLimit(dearestRecord))
+	}
+	program, err := celEnv.Program(checked, options...)
 	if err != nil {
 		return nil, expressionError(text, err)
 	}
 	return &expression{source: text, program: program}, nil
 }
 
+// unbounded says whether an expression may take much longer than reading it and the record: it has loops, or calls that make
+// large texts. Counting the cost of the others would make them slower for nothing.
+func unbounded(checked *cel.Ast) bool {
+	found := false
+	ast.PostOrderVisit(checked.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		found = found || e.Kind() == ast.ComprehensionKind || e.Kind() == ast.CallKind && slices.Contains(growing, e.AsCall().FunctionName())
+	}))
+	return found
+}
+
 func expressionError(text string, cause error) error {
-	return fmt.Errorf("Failed to parse expression '%s': %s", text, strings.ReplaceAll(cause.Error(), nullName, "null")) //nolint:staticcheck // the original's words
+	return fmt.Errorf("Failed to parse expression '%s': %s", beginning(text), strings.ReplaceAll(beginning(cause.Error()), nullName, "null")) //nolint:staticcheck // the original's words
+}
+
+// beginning is what messages show of a text.
+func beginning(s string) string {
+	const most = 2000
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
 // holds evaluates a condition.
@@ -111,6 +148,10 @@ func (x *expression) eval(r *Record) (out any, err error) {
 		err = x.record.err
 	}
 	x.record.r = nil
+	var cancelled interpreter.EvalCancelledError
+	if errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded {
+		err = fmt.Errorf("it takes more than %d steps for the record: it has loops within loops, or makes a very large text", dearestRecord)
+	}
 	if err != nil {
 		return nil, x.refuse(err)
 	}
@@ -122,7 +163,7 @@ func (x *expression) refuse(err error) error {
 	if x.record.err != nil && errors.Is(err, x.record.err) {
 		return err
 	}
-	return &Error{Thrown: debeziumException, Message: fmt.Sprintf("Error while evaluating expression '%s': %v", x.source, err)}
+	return &Error{Thrown: debeziumException, Message: fmt.Sprintf("Error while evaluating expression '%s': %v", beginning(x.source), err)}
 }
 
 // recordVars are the variables of an expression, made when they are asked for.

@@ -41,7 +41,7 @@ func (d *dropFields) apply(r *Record) error {
 	}
 	names, err := headerList(r.Data, &r.Headers[i])
 	if err != nil {
-		return fmt.Errorf("drop.fields.header.name: header %q: %w", d.header, err)
+		return refuse("drop.fields.header.name: header %q: %v", d.header, err)
 	}
 	if len(names) == 0 {
 		return nil

@@ -3,7 +3,6 @@
 package transform
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -235,7 +234,7 @@ func (t *unwrap) route(r *Record, s *unwrapShape, env change.Row) error {
 	row := r.ValueType.Fields[s.row].Type
 	i := row.FieldIndex(t.routeBy)
 	if i < 0 || row.Fields[i].Type.Kind != schema.String {
-		return fmt.Errorf("route.by.field: %q has no text field %q", row.Name, t.routeBy)
+		return refuse("route.by.field: %q has no text field %q", row.Name, t.routeBy)
 	}
 	v := r.Data.At(env, s.row)
 	if v.IsNull() {
