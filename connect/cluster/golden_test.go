@@ -121,6 +121,10 @@ func TestGoldenStates(t *testing.T) {
 			maps.DeleteFunc(info["config"].(map[string]any), func(property string, _ any) bool { return strings.HasPrefix(property, "transforms") })
 		},
 		Own: map[int]connecttest.OwnAnswer{5: {Status: 204, Why: "a task is restarted, and its status tells what becomes of it"}},
+		After: map[int]func(){5: func() {
+			waitFor(t, "the task to fail again", func() bool { return strings.Count(a.logs.String(), "task failed") == 3 })
+			waitFor(t, "its status to tell", func() bool { return a.states("m-fail") == "RUNNING FAILED" })
+		}},
 	}, "rest/states-mixed", a)
 }
 

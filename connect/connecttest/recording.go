@@ -78,6 +78,8 @@ type Replay struct {
 	// Left are exchanges that are not sent, with why; Own are those that are answered in another way, with why.
 	Left map[int]string
 	Own  map[int]OwnAnswer
+	// After are what is waited for behind an exchange.
+	After map[int]func()
 	// Normal, if not nil, takes out of a body what may differ.
 	Normal func(exchange int, body any)
 }
@@ -122,6 +124,9 @@ func (p *Replay) Run(t testing.TB) {
 				require.Equal(t, status, got, "exchange %d: %s %s: %s", n, e.Request.Method, e.Request.Path, text)
 				require.Equal(t, want, body, "exchange %d: %s %s", n, e.Request.Method, e.Request.Path)
 			}
+		}
+		if wait := p.After[n]; wait != nil {
+			wait()
 		}
 	}
 }

@@ -84,9 +84,6 @@ func New(o Options) http.Handler {
 	if o.Forward == nil {
 		o.Forward = &http.Client{}
 	}
-	if o.Hide == nil {
-		o.Hide = func(text string) string { return text }
-	}
 	a := &api{o: o}
 	a.routes = a.table()
 	return a.guarded()
@@ -166,14 +163,21 @@ func (a *api) failed(r *http.Request, err error) reply {
 }
 
 // told is a text as answers may have it.
-func (a *api) told(text string) string { return a.o.Hide(connect.RedactText(text)) }
+func (a *api) told(text string) string { return a.hide(connect.RedactText(text)) }
+
+func (a *api) hide(text string) string {
+	if a.o.Hide == nil {
+		return text
+	}
+	return a.o.Hide(text)
+}
 
 // hidden is a status whose traces are as answers may have them.
 func (a *api) hidden(s connect.Status) connect.Status {
-	s.Connector.Trace = a.o.Hide(s.Connector.Trace)
+	s.Connector.Trace = a.hide(s.Connector.Trace)
 	s.Tasks = slices.Clone(s.Tasks)
 	for n := range s.Tasks {
-		s.Tasks[n].Trace = a.o.Hide(s.Tasks[n].Trace)
+		s.Tasks[n].Trace = a.hide(s.Tasks[n].Trace)
 	}
 	return s
 }
