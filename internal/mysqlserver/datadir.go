@@ -19,8 +19,8 @@ import (
 	"freshet/internal/serverproc"
 )
 
-// createUser are the statements that make User.
-const createUser = "create user '" + User + "'@'127.0.0.1' identified by '" + Password + "';\n" +
+// createUser are the statements that make User, and Database.
+const createUser = "create database " + Database + " character set utf8mb4;\ncreate user '" + User + "'@'127.0.0.1' identified by '" + Password + "';\n" +
 	"grant all on *.* to '" + User + "'@'127.0.0.1' with grant option;\n"
 
 // makeData copies the data folder from the template of these programs. Without its auto.cnf each copy gets an id of its

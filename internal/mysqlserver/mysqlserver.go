@@ -34,6 +34,7 @@ const (
 const (
 	User     = "freshet"
 	Password = "Canary-4711"
+	Database = "test" // an empty one that every server has
 )
 
 // Options say which server to start.

@@ -75,11 +75,7 @@ func NewMySQL(t testing.TB, k mysqlserver.Kind, settings map[string]string) *MyS
 			t.Errorf("close the server: %v", err)
 		}
 	})
-	s.Database = "test"
-	s.on(t, "", func(ctx context.Context, c *sql.Conn) {
-		_, err := c.ExecContext(ctx, "create database test character set utf8mb4")
-		require.NoError(t, err)
-	})
+	s.Database = mysqlserver.Database
 	return s
 }
 

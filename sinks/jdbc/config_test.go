@@ -40,7 +40,8 @@ func TestProperties(t *testing.T) {
 		{name: "schema.evolution", value: "basic"},
 		{
 			name: "connection.url", value: "jdbc:nosuchdb://u:" + canary + "@db/x",
-			want: "Invalid value jdbc:nosuchdb://u:****@db/x for configuration connection.url: No suitable driver: give jdbc:postgresql://host:port/database or postgres://host:port/database",
+			want: "Invalid value jdbc:nosuchdb://u:****@db/x for configuration connection.url: No suitable driver: give jdbc:postgresql://host:port/database or postgres://host:port/database, " +
+				"jdbc:mysql://host:port/database or jdbc:mariadb://host:port/database, jdbc:sqlite:/path/to/file.db",
 		},
 		{name: "connection.url", value: "postgres://u:" + canary + "@db/x"},
 		{name: "connection.username", value: " ", want: "Invalid value  for configuration connection.username: A value is required"},

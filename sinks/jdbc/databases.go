@@ -33,7 +33,7 @@ var databases = []database{
 		},
 	},
 	{
-		forms: "jdbc:mysql://host:port/database or jdbc:mariadb://host:port/database", matches: mysql.Matches, user: mysql.User,
+		forms: "jdbc:mysql://host:port/database or jdbc:mariadb://host:port/database", matches: mysql.Matches, problem: mysql.Problem, user: mysql.User,
 		open: func(v config.Values) dialect.Dialect { return mysql.New(v.Get("connection.url"), timeZone(v)) },
 	},
 	{

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"freshet/internal/mysqlserver"
 )
 
 // snapshot is W2: a snapshot of a million rows, in one table and in 32.
@@ -144,6 +146,13 @@ func (b *bench) sink(ctx context.Context) error {
 			return err
 		}
 		b.usage(float64(cpu.Microseconds())/float64(b.rows), w.peakMB())
+	}
+	if b.peer == nil {
+		for _, kind := range []mysqlserver.Kind{mysqlserver.MySQL, mysqlserver.MariaDB} {
+			if err := b.mysqlSink(ctx, w, kind); err != nil {
+				return err
+			}
+		}
 	}
 	_, _, err = w.stop()
 	if b.peer != nil {

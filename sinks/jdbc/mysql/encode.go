@@ -168,12 +168,13 @@ func appendBytes(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
 
 // jsonEncoder renders arrays, maps and structs as JSON.
 func jsonEncoder(t *schema.Type) dialect.Encode {
-	var scratch []byte
-	return func(dst []byte, b *change.Batch, v change.Value) (out []byte, err error) {
-		if scratch, err = render.JSON(scratch[:0], b, t, v); err != nil {
+	return func(dst []byte, b *change.Batch, v change.Value) ([]byte, error) {
+		mark := len(dst)
+		dst, err := render.JSON(dst, b, t, v)
+		if err != nil {
 			return nil, err
 		}
-		return appendQuoted(dst, scratch), nil
+		return quoteFrom(dst, mark), nil
 	}
 }
 

@@ -11,6 +11,7 @@
 package mysql
 
 import (
+	"fmt"
 	"strings"
 	"sync/atomic"
 
@@ -24,6 +25,7 @@ const maxName = 64
 type Dialect struct {
 	zone    string // whose wall clock a zoned timestamp gets in a column without zone
 	mariaDB atomic.Bool
+	old     atomic.Bool // MySQL before 8.0.20: it has no alias of inserted rows, nor the collation of keys
 }
 
 var (
@@ -37,6 +39,14 @@ func New(connectionURL, zone string) *Dialect {
 	d := &Dialect{zone: zone}
 	d.mariaDB.Store(strings.Contains(strings.SplitN(connectionURL, "//", 2)[0], "mariadb"))
 	return d
+}
+
+// knows tells the dialect what the server says of itself, such as 9.7.4 or 10.11.18-MariaDB.
+func (d *Dialect) knows(version string) {
+	d.mariaDB.Store(strings.Contains(version, "MariaDB"))
+	var major, minor, patch int
+	_, _ = fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch) // what cannot be read is new
+	d.old.Store(!d.mariaDB.Load() && major > 0 && (major < 8 || major == 8 && minor == 0 && patch < 20))
 }
 
 // Quote quotes an identifier. A NUL, which no server takes in a name, is dropped here so that it cannot end the text.
@@ -54,15 +64,16 @@ func (d *Dialect) Upsert(keys dialect.Keys, rest []string) string {
 		rest = keys.Names()[:1]
 	}
 	set := make([]string, len(rest))
+	function := d.mariaDB.Load() || d.old.Load()
 	for i, c := range rest {
-		if d.mariaDB.Load() {
+		if function {
 			set[i] = c + "=VALUES(" + c + ")"
 		} else {
 			set[i] = c + "=incoming." + c
 		}
 	}
 	clause := "ON DUPLICATE KEY UPDATE " + strings.Join(set, ",")
-	if d.mariaDB.Load() {
+	if function {
 		return clause
 	}
 	return "AS incoming " + clause

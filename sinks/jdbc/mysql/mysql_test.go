@@ -65,7 +65,7 @@ func FuzzLiteral(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
-		for _, literal := range [][]byte{appendQuoted([]byte("x"), p)[1:], appendQuoted(nil, string(p)), appendHex(nil, p)} {
+		for _, literal := range [][]byte{appendQuoted([]byte("x"), p)[1:], appendQuoted(nil, string(p)), quoteFrom(append([]byte("x"), p...), 1)[1:], appendHex(nil, p)} {
 			got, ok := readLiteral(literal)
 			require.True(t, ok, "%q", literal)
 			require.Equal(t, string(p), string(got))
@@ -149,6 +149,17 @@ func TestForms(t *testing.T) {
 	move := dialect.NewPlan(p.Table, []dialect.Field{p.Fields[0], p.Fields[0]}, 1)
 	require.Equal(t, "UPDATE `s`.`t` SET `a`=2 WHERE `a`=1 AND NOT EXISTS (SELECT 1 FROM (SELECT 1 FROM `s`.`t` WHERE `a`=2 LIMIT 1) AS o);DELETE FROM `s`.`t` WHERE `a`=1",
 		texts(t, my, move.Full, dialect.Move))
+}
+
+func TestVersions(t *testing.T) {
+	for version, want := range map[string][2]bool{
+		"9.7.4": {}, "8.4.0": {}, "8.0.20-log": {}, "8.0.19": {false, true}, "5.7.44": {false, true},
+		"10.11.18-MariaDB-0+deb12u1": {true, false}, "5.5.5-10.11.2-MariaDB": {true, false}, "odd": {},
+	} {
+		d := New("jdbc:mysql://h/d", "UTC")
+		d.knows(version)
+		require.Equal(t, want, [2]bool{d.mariaDB.Load(), d.old.Load()}, version)
+	}
 }
 
 // Nothing is updated, deleted or upserted without a key, whoever asks, nor upserted without an index of it.
@@ -309,7 +320,10 @@ func TestURLs(t *testing.T) {
 		_, err := parseURL(dialect.Options{URL: bad})
 		require.ErrorContains(t, err, "connection.url: ", bad)
 		require.NotContains(t, err.Error(), password)
+		require.NotEmpty(t, Problem(bad))
+		require.NotContains(t, Problem(bad), password)
 	}
+	require.Empty(t, Problem("jdbc:mysql://db/x?sslMode=REQUIRED"))
 	_, err := New("jdbc:mysql://127.0.0.1:1/x", "UTC").Open(t.Context(), dialect.Options{URL: "jdbc:mysql://127.0.0.1:1/x", User: "u", Password: password})
 	require.ErrorContains(t, err, `connect to MySQL at 127.0.0.1:1, database "x", as "u"`)
 	require.ErrorContains(t, err, "check host and port")

@@ -12,7 +12,6 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
-	"strings"
 
 	"freshet/sinks/jdbc/dialect"
 )
@@ -74,7 +73,7 @@ func (s *Session) setUp(ctx context.Context, variables string) error {
 		return err
 	}
 	return s.Query(ctx, "SELECT version(), @@max_allowed_packet", func(c [][]byte) (err error) {
-		s.dialect.mariaDB.Store(strings.Contains(string(c[0]), "MariaDB"))
+		s.dialect.knows(string(c[0]))
 		s.maxPacket, err = strconv.Atoi(string(c[1]))
 		return err
 	})

@@ -206,8 +206,11 @@ func (d *Dialect) textType(t *schema.Type, propagated string, key bool) string {
 
 func (d *Dialect) keyText(n int) string {
 	collation := "utf8mb4_0900_bin"
-	if d.mariaDB.Load() {
+	switch {
+	case d.mariaDB.Load():
 		collation = "utf8mb4_nopad_bin"
+	case d.old.Load():
+		collation = "utf8mb4_bin"
 	}
 	return "varchar(" + itoa(n) + ") CHARACTER SET utf8mb4 COLLATE " + collation
 }

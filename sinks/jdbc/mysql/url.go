@@ -44,6 +44,14 @@ func split(connectionURL string) (rest string, mariaDB bool, err error) {
 	return "", false, errors.New("connection.url is not for MySQL or MariaDB")
 }
 
+// Problem says why a connection.url cannot be; "" where it can.
+func Problem(connectionURL string) string {
+	if _, err := parseURL(dialect.Options{URL: connectionURL}); err != nil {
+		return strings.TrimPrefix(err.Error(), "connection.url: ")
+	}
+	return ""
+}
+
 // User is the user that a connection.url names, "" for none.
 func User(connectionURL string) string {
 	rest, _, err := split(connectionURL)
