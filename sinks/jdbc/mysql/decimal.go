@@ -61,11 +61,8 @@ func roundingError(c *dialect.Column, value []byte) error {
 
 // decimals is the number of digits behind the point, without zeros at the end.
 func decimals(number []byte) int {
-	point := bytes.IndexByte(number, '.')
-	if point < 0 {
-		return 0
-	}
-	return len(bytes.TrimRight(number[point+1:], "0"))
+	_, fraction, _ := bytes.Cut(number, []byte{'.'})
+	return len(bytes.TrimRight(fraction, "0"))
 }
 
 // isPlainNumber says whether a text is digits with at most one point, perhaps signed.

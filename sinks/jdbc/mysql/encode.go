@@ -244,7 +244,7 @@ func geometryEncoder(t *schema.Type, c *dialect.Column) (dialect.Encode, error) 
 func (d *Dialect) vectorEncoder(t *schema.Type, c *dialect.Column) dialect.Encode {
 	list := jsonEncoder(t)
 	return func(dst []byte, b *change.Batch, v change.Value) (out []byte, err error) {
-		call := ""
+		var call string
 		switch {
 		case c.Class == classVector && d.mariaDB.Load():
 			call = "VEC_FromText("

@@ -144,7 +144,7 @@ func unescape(s string) string {
 // addresses are host:port of a list of hosts.
 func addresses(hosts string) ([]string, error) {
 	var out []string
-	for _, h := range strings.Split(hosts, ",") {
+	for h := range strings.SplitSeq(hosts, ",") {
 		if strings.ContainsAny(h, "()=") {
 			return nil, errors.New("connection.url: give hosts as host:port, not in Connector/J's form of key and value")
 		}
