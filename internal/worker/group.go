@@ -101,6 +101,7 @@ func (w *sharing) run(ctx context.Context) error {
 		}
 		return nil
 	})
+	g.Go(func() error { releasePages(ctx); return nil })
 	err = g.Wait()
 	w.Log.Info("worker has stopped")
 	return err

@@ -179,6 +179,7 @@ func (w *whole) run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	})
+	g.Go(func() error { releasePages(ctx); return nil })
 	err := g.Wait()
 	// Stop reading and drain. The deadline is generous beside the tasks' own: they end by themselves.
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.connect.DrainTimeout+30*time.Second)
