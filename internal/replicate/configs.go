@@ -30,7 +30,14 @@ type endpoint struct {
 // urlForm is told without a password in its place: what is told goes through the mask for passwords.
 const urlForm = "give it as postgres://USER@HOST:5432/DATABASE, with USER:PASSWORD for USER where the server wants one"
 
+// otherDatabases are the beginnings of URLs of databases that the sink writes into, and this command does not.
+var otherDatabases = regexp.MustCompile(`^(?:jdbc:)?(sqlite|mysql|mariadb):`)
+
 func parseEndpoint(flag, text string) (endpoint, error) {
+	if m := otherDatabases.FindStringSubmatch(text); m != nil {
+		return endpoint{}, fmt.Errorf("%s: replicate copies PostgreSQL into PostgreSQL, and nothing into %s: run freshet standalone with a source and "+
+			"the JDBC sink, whose connection.url is that of the target; "+urlForm, flag, m[1])
+	}
 	c, err := pgconn.ParseConfig(text)
 	if err != nil {
 		return endpoint{}, fmt.Errorf("%s: %w; "+urlForm, flag, parseCause(text, err))

@@ -220,6 +220,7 @@ func TestReplicateRefuses(t *testing.T) {
 		{"same database", 2, []string{"--to", r.source.DSN()}, []string{"--from and --to", r.source.Database}},
 		{"not a URL", 2, []string{"--from", "http//x"}, []string{"--from", "postgres://USER@HOST:5432/DATABASE"}},
 		{"wrong scheme", 2, []string{"--to", "mysql://u:p@h/d"}, []string{"--to", "postgres://USER@HOST:5432/DATABASE"}},
+		{"SQLite", 2, []string{"--to", "jdbc:sqlite:/x.db"}, []string{"--to", "nothing into sqlite", "freshet standalone", "postgres://USER@HOST:5432/DATABASE"}},
 		{"no such source", 1, []string{"--from", "postgres://postgres:x@127.0.0.1:" + closedPort(t) + "/db"}, []string{"--from", "127.0.0.1", "connection refused"}},
 		{"no such target database", 1, []string{"--tables", "keyed", "--to", strings.Replace(r.target.DSN(), r.target.Database, "no_such_db", 1)}, []string{"--to", "no_such_db", "does not exist"}},
 		{"wrong password", 1, []string{"--from", r.source.DSNFor(r.source.Database, login(t, "right", r.source), "wrong-one")}, []string{"--from", "password authentication failed"}},
