@@ -140,6 +140,10 @@ func TestSecurity(t *testing.T) {
 			"ssl.truststore.location": fixture(t, "broker.pem"), "ssl.truststore.type": "PEM",
 			"ssl.keystore.location": fixture(t, "client.pem"), "ssl.keystore.type": "PEM",
 		}), ""},
+		{"PEM file, key with a password", tls(map[string]string{
+			"ssl.truststore.location": fixture(t, "broker.pem"), "ssl.truststore.type": "PEM",
+			"ssl.keystore.location": fixture(t, "client-encrypted.pem"), "ssl.keystore.type": "PEM", "ssl.key.password": "changeit3",
+		}), ""},
 		{"PEM texts, any name", tls(map[string]string{
 			"ssl.truststore.certificates": content(t, "broker.pem"), "ssl.keystore.certificate.chain": content(t, "client.pem"),
 			"ssl.endpoint.identification.algorithm": "",

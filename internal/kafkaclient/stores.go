@@ -88,8 +88,12 @@ func pairOf(text, key []byte, password, keyPassword string) (tls.Certificate, er
 		if len(key) == 0 {
 			key = text // both are in the file
 		}
-		if bytes.Contains(key, []byte("BEGIN ENCRYPTED PRIVATE KEY")) {
-			return tls.Certificate{}, errors.New("keys in PEM with a password are not served: openssl pkcs8 -in key.pem -out plain.pem, in a file that only its owner can read")
+		if bytes.Contains(key, []byte("BEGIN "+encryptedKey)) {
+			plain, err := decryptKeys(key, keyPassword)
+			if err != nil {
+				return tls.Certificate{}, err
+			}
+			key = plain
 		}
 		return tls.X509KeyPair(text, key)
 	case isJKS(text):

@@ -4,16 +4,21 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"freshet/connect"
 	"freshet/connect/connecttest"
 	"freshet/emitter/topic"
 )
@@ -88,4 +93,57 @@ func TestRunInKafka(t *testing.T) {
 	require.ErrorContains(t, err, `Missing required configuration "topic.creation.default.replication.factor" which has no default value.`)
 	cancel()
 	require.NoError(t, <-ended)
+}
+
+// A sink may have a consumer group of another name, of its own or of the worker's: its offsets are those of that group.
+func TestGroupOfASink(t *testing.T) {
+	for _, c := range []struct{ name, worker, connector, want string }{
+		{"usual", "", "", "connect-c"},
+		{"connector's", "of-the-worker", "of-the-connector", "of-the-connector"},
+		{"worker's", "of-the-worker", "", "of-the-worker"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fake := newFake(t, kfake.SeedTopics(1, "t"))
+			client, err := kgo.NewClient(kgo.SeedBrokers(fake.ListenAddrs()...))
+			require.NoError(t, err)
+			defer client.Close()
+			require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Value: []byte(`{"a":1}`)}).FirstErr())
+			o, _ := options(t, &connecttest.Source{})
+			o.Properties["bootstrap.servers"], o.Properties["value.converter.schemas.enable"] = fake.ListenAddrs()[0], "false"
+			o.Properties["value.converter"] = "org.apache.kafka.connect.json.JsonConverter"
+			if c.worker != "" {
+				o.Properties["consumer.group.id"] = c.worker
+			}
+			cfg := map[string]string{"connector.class": "FileStreamSink", "topics": "t"}
+			if c.connector != "" {
+				cfg["consumer.override.group.id"] = c.connector
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ready, ended := make(chan Running, 1), make(chan error, 1)
+			o.Ready = func(r Running) { ready <- r }
+			go func() { ended <- Run(ctx, o) }()
+			r := <-ready
+			_, _, err = r.Herder.Put(ctx, "c", cfg, true, "")
+			require.NoError(t, err)
+			offsets := func() []connect.Offset {
+				out, err := r.Herder.Offsets(ctx, "c")
+				require.NoError(t, err)
+				return out
+			}
+			want := []connect.Offset{{Partition: `{"kafka_partition":0,"kafka_topic":"t"}`, Offset: `{"kafka_offset":1}`}}
+			require.Eventually(t, func() bool { return slices.Equal(offsets(), want) }, 20*time.Second, 5*time.Millisecond)
+			has := func() string {
+				groups, err := kadm.NewClient(client).FetchOffsets(ctx, c.want)
+				require.NoError(t, err)
+				at, ok := groups.Lookup("t", 0)
+				return fmt.Sprint(ok, at.At)
+			}
+			require.Equal(t, "true 1", has())
+			require.NoError(t, r.Herder.Stop(ctx, "c"))
+			require.NoError(t, r.Herder.SetOffsets(ctx, "c", []connect.Offset{{Partition: `{"kafka_partition":0,"kafka_topic":"t"}`, Offset: `{"kafka_offset":0}`}}))
+			require.Equal(t, "true 0", has())
+			cancel()
+			require.NoError(t, <-ended)
+		})
+	}
 }

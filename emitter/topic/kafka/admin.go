@@ -3,9 +3,11 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -31,13 +33,41 @@ func (l *Log) SetMark(ctx context.Context, m topic.Mark) error {
 	return l.o.Marks.PutMarks(ctx, []topic.Mark{m})
 }
 
+const (
+	// coordinatorPatience is how long a cluster that has just begun may have no coordinators of groups.
+	coordinatorPatience = 30 * time.Second
+	coordinatorPause    = 100 * time.Millisecond
+)
+
+// coordinated asks again while the coordinator of a group is on its way, as Java's admin client does.
+func coordinated(ctx context.Context, ask func() error) error {
+	for began := time.Now(); ; {
+		err := ask()
+		coming := errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.CoordinatorLoadInProgress) || errors.Is(err, kerr.NotCoordinator)
+		if !coming || time.Since(began) > coordinatorPatience {
+			return err
+		}
+		pause := time.NewTimer(coordinatorPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return err
+		}
+	}
+}
+
 // GroupOffsets returns the committed offsets of a group.
 func (l *Log) GroupOffsets(ctx context.Context, group string) (map[topic.Partition]int64, error) {
 	if err := l.check(ctx); err != nil {
 		return nil, err
 	}
 	out := map[topic.Partition]int64{}
-	offsets, err := l.admin.FetchOffsets(ctx, group)
+	var offsets kadm.OffsetResponses
+	err := coordinated(ctx, func() (err error) {
+		offsets, err = l.admin.FetchOffsets(ctx, group)
+		return err
+	})
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		return out, nil
 	}
@@ -58,8 +88,12 @@ func (l *Log) SetGroupOffset(ctx context.Context, group string, p topic.Partitio
 	if err := l.check(ctx); err != nil {
 		return err
 	}
-	groups, err := l.admin.DescribeGroups(ctx, group)
-	if err != nil {
+	var groups kadm.DescribedGroups
+	err := coordinated(ctx, func() (err error) {
+		groups, err = l.admin.DescribeGroups(ctx, group)
+		return cmp.Or(err, groups[group].Err)
+	})
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return Explain("look at group", group, err)
 	}
 	if n := len(groups[group].Members); n > 0 {

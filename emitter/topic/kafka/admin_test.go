@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"freshet/emitter/topic"
 )
@@ -46,4 +48,31 @@ func TestAdmin(t *testing.T) {
 	marks, err := l.Marks(ctx, "a/")
 	require.NoError(t, err)
 	require.Equal(t, []topic.Mark{{Key: "a/1", Value: "x"}}, marks)
+}
+
+// A cluster that has just begun has no coordinators of groups yet: whoever asks waits for them, as Java's admin client does.
+func TestGroupsOfAClusterThatBegins(t *testing.T) {
+	fake := newFake(t)
+	l := openLog(t, optionsFor(newMemory(), fake.ListenAddrs()...))
+	left := 4
+	fake.ControlKey(int16(kmsg.FindCoordinator), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		if left--; left <= 0 {
+			return nil, nil, false
+		}
+		fake.KeepControl()
+		req, resp := r.(*kmsg.FindCoordinatorRequest), r.ResponseKind().(*kmsg.FindCoordinatorResponse)
+		resp.Version, resp.ErrorCode = req.Version, kerr.CoordinatorNotAvailable.Code
+		for _, key := range req.CoordinatorKeys {
+			c := kmsg.NewFindCoordinatorResponseCoordinator()
+			c.Key, c.ErrorCode, c.NodeID = key, kerr.CoordinatorNotAvailable.Code, -1
+			resp.Coordinators = append(resp.Coordinators, c)
+		}
+		return resp, nil, true
+	})
+	offsets, err := l.GroupOffsets(t.Context(), "none")
+	require.NoError(t, err)
+	require.Empty(t, offsets)
+	left = 4
+	require.NoError(t, <-start(t.Context(), l, "", value("t", "0")))
+	require.NoError(t, l.SetGroupOffset(t.Context(), "other", topic.Partition{Topic: "t"}, 1))
 }
