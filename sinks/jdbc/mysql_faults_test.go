@@ -286,14 +286,24 @@ func TestMySQLRowsLargerThanAPacket(t *testing.T) {
 				f.change(b, change.Create, int64(i), large, int64(1))
 			}
 		})
-		require.Equal(t, "5 4500000", mysqlRows(t, s, "select count(*), sum(length(v)) from items"))
+		write(t, w, func(b *sinks.Batch) { // none of these texts is too long by itself
+			for i := range 5 {
+				for k := range 10 {
+					f.change(b, change.Create, int64(100+20*i+k), large[:20_000], int64(1))
+				}
+				f.change(b, change.Create, int64(100+20*i+10), large, int64(1))
+				f.change(b, change.Update, int64(100+20*i), unknown, int64(2))
+				f.change(b, change.Update, int64(i), unknown, int64(2))
+			}
+		})
+		require.Equal(t, "60 10000000 5", mysqlRows(t, s, "select count(*), sum(length(v)), sum(n = 2 and length(v) > 20000) from items"))
 		e := refused(t, w, func(b *sinks.Batch) {
 			f.change(b, change.Create, int64(6), "small", int64(1))
 			f.change(b, change.Create, int64(7), large+large, int64(1))
 		})
 		require.Equal(t, 1, e.Index)
 		require.ErrorContains(t, e, "more than the server's max_allowed_packet of 1048576: raise it")
-		require.Equal(t, "5", s.Text(t, "select count(*) from items"))
+		require.Equal(t, "60", s.Text(t, "select count(*) from items"))
 	})
 }
 

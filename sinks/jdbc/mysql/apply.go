@@ -167,23 +167,46 @@ func (a *application) add(ctx context.Context, lo, hi int) error {
 		return err
 	}
 	for i := lo; i < hi; {
-		if f.head == "" {
-			err = a.addAlone(f, i)
-			i++
-		} else {
-			i, err = a.addMany(f, i, hi)
-		}
-		if err == nil && len(s.text) >= chunkBytes {
+		next, err := a.addSome(ctx, f, i, hi)
+		if err == nil && len(s.text) >= s.chunk() {
 			err = a.send(ctx)
 		}
 		if err != nil {
 			return err
 		}
+		i = next
 	}
 	if f.missing != nil { // what comes next may be about the same rows
 		return a.send(ctx)
 	}
 	return nil
+}
+
+// addSome appends the next statements, and returns the first item that they leave out. A text that has become longer than the
+// server takes is cut before them, or before their last row.
+func (a *application) addSome(ctx context.Context, f *form, lo, hi int) (next int, err error) {
+	s := a.s
+	mark, nth, found := len(s.text), a.nth, len(s.found)
+	render := func(hi int) {
+		if f.head != "" {
+			next, err = a.addMany(f, lo, hi)
+		} else {
+			next, err = lo+1, a.addAlone(f, lo)
+		}
+	}
+	if render(hi); err != nil || len(s.text) <= s.limit() {
+		return next, err
+	}
+	size := len(s.text) - mark
+	s.text, a.nth, s.found = s.text[:mark], nth, s.found[:found]
+	switch {
+	case mark > 0: // what is before goes alone; this call begins anew
+		return lo, a.send(ctx)
+	case next == lo+1:
+		return lo, &valueError{fmt.Errorf("the row has %d bytes as a statement, more than the server's max_allowed_packet of %d: raise it", size, s.maxPacket), lo}
+	}
+	render(next - 1)
+	return next, err
 }
 
 // addMany appends one statement for as many items as there is room for, and returns the first that it leaves out.
@@ -193,7 +216,7 @@ func (a *application) addMany(f *form, lo, hi int) (next int, err error) {
 	s.text = append(s.text, f.head...)
 	for next = lo; next < hi; next++ {
 		if next > lo {
-			if len(s.text) >= chunkBytes || f.most > 0 && next-lo == f.most {
+			if len(s.text) >= s.chunk() || f.most > 0 && next-lo == f.most {
 				break
 			}
 			s.text = append(s.text, f.separator...)
@@ -227,19 +250,18 @@ func (a *application) addRow(parts []piece, i int) (err error) {
 	if g.Kind != dialect.Truncate {
 		row = g.Row(int(at.row))
 	}
-	mark := len(a.s.text)
 	if a.s.text, err = appendPieces(a.s.text, parts, g.Set.Plan, row, a.data); err != nil {
 		a.s.text = a.s.text[:0]
 		return &valueError{err, i}
 	}
-	if size := len(a.s.text) - mark; size > a.s.maxPacket-packetReserve {
-		return &valueError{fmt.Errorf("the row has %d bytes as a statement, more than the server's max_allowed_packet of %d: raise it", size, a.s.maxPacket), i}
-	}
 	return nil
 }
 
-// packetReserve is what a statement has besides its row, generously.
-const packetReserve = 64 << 10
+// limit is the longest text that the server takes.
+func (s *Session) limit() int { return s.maxPacket - 1 }
+
+// chunk is the size from which a text is sent.
+func (s *Session) chunk() int { return min(chunkBytes, s.maxPacket/2) }
 
 // start makes a statement the first of the text; "" for none.
 func (a *application) start(statement string) {
@@ -289,6 +311,11 @@ func (a *application) send(ctx context.Context) error {
 		a.begin()
 		if err := a.addRow(f.missing, found[n]); err != nil {
 			return err
+		}
+		if len(s.text) >= s.chunk() {
+			if err := a.send(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if missing == 0 {
