@@ -65,11 +65,12 @@ func TestLanesApplyEveryRecordOnce(t *testing.T) {
 	s.Exec(t, "create table lanes(id bigint primary key, n bigint)")
 	blocker := s.Connect(t)
 	split := false
-	for at := int64(0); ; {
+	for {
 		w := open(t, properties, nil)
 		positions, err := w.(sinks.Positioner).Positions(t.Context())
 		require.NoError(t, err)
-		if at = positions[p]; at == records {
+		at := positions[p]
+		if at == records {
 			require.NoError(t, w.Close(t.Context()))
 			break
 		}
@@ -123,11 +124,12 @@ func TestLanesOfChangingNumber(t *testing.T) {
 			model[fmt.Sprint(key(at))] = fmt.Sprint(at)
 		}
 	}
-	for at := int64(0); ; {
+	for {
 		w := open(t, upsert(s, "offsets.table.name", "freshet_offsets", "write.connections", strconv.Itoa(1+r.IntN(4))), nil)
 		positions, err := w.(sinks.Positioner).Positions(t.Context())
 		require.NoError(t, err)
-		if at = positions[p]; at == records {
+		at := positions[p]
+		if at == records {
 			require.NoError(t, w.Close(t.Context()))
 			break
 		}
