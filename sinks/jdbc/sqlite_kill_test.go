@@ -67,7 +67,7 @@ func TestSQLiteIsKilled(t *testing.T) {
 			}
 		}
 		err = child.Wait()
-		require.True(t, done == (err == nil), "the child was killed or has written everything: %v", err)
+		require.Equal(t, done, err == nil, "the child was killed or has written everything: %v", err)
 	}
 	require.Greater(t, kills, 3)
 	require.Equal(t, fmt.Sprint(killRecords, " ", killRecords, " ", killRecords-1), file.show(t, "SELECT count(*), count(DISTINCT n), max(n) FROM log"))
@@ -82,10 +82,10 @@ func killedChild(t *testing.T) {
 	left, err := strconv.Atoi(count)
 	require.NoError(t, err)
 	failpoint.Set(func(at string) {
-		fmt.Println(at)
+		fmt.Fprintln(os.Stdout, at)
 		if at == step {
 			if left--; left < 0 {
-				fmt.Println(killMarker)
+				fmt.Fprintln(os.Stdout, killMarker)
 				select {}
 			}
 		}
@@ -104,5 +104,5 @@ func killedChild(t *testing.T) {
 		})
 	}
 	require.NoError(t, w.Close(t.Context()))
-	fmt.Println("ok all")
+	fmt.Fprintln(os.Stdout, "ok all")
 }

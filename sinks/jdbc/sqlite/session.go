@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"strconv"
 
 	"modernc.org/sqlite"
@@ -88,9 +89,7 @@ func connect(ctx context.Context, name string) (connection, error) {
 // setUp sets what the URL asks for over what is usual.
 func (s *Session) setUp(ctx context.Context, asked map[string]string) error {
 	settings := map[string]string{"busy_timeout": busyTimeout, "cache_size": cacheSize, "foreign_keys": "on", "journal_mode": "wal"}
-	for name, value := range asked {
-		settings[name] = value
-	}
+	maps.Copy(settings, asked)
 	if err := s.pragma(ctx, "busy_timeout", settings["busy_timeout"]); err != nil {
 		return err
 	}

@@ -23,8 +23,6 @@ const (
 	sourceLength = "__debezium.source.column.length"
 )
 
-const nanoDuration = "io.debezium.time.NanoDuration"
-
 // integerDigits is the most digits that every integer of fits into 64 bits.
 const integerDigits = 18
 
@@ -55,7 +53,7 @@ func affinityOf(declared string, strict bool) byte {
 		return textAffinity
 	case s == "", has("BLOB"), strict && s == "ANY":
 		return noAffinity
-	case has("REAL", "FLOA", "DOUB"):
+	case has("REAL", "FLOA", "DOUB"): //nolint:misspell // SQLite's
 		return realAffinity
 	}
 	return numericAffinity

@@ -5,6 +5,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -109,9 +110,7 @@ func (l *location) take(params url.Values) error {
 // dsn is the data source name of a path for the driver. Names in double quotes are never taken for texts (_dqs).
 func dsn(path string, params url.Values) string {
 	q := url.Values{"_dqs": {"0"}, "_error_rc": {"1"}}
-	for name, values := range params {
-		q[name] = values
-	}
+	maps.Copy(q, params)
 	escaped := (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
 	if filepath.VolumeName(path) != "" {
 		escaped = "///" + escaped
