@@ -48,14 +48,21 @@ func (c *Connector) Check(ctx context.Context, v config.Values) []config.Problem
 	if err != nil {
 		return []config.Problem{{Property: "connection.url", Message: err.Error()}}
 	}
-	session, err := opt.dialect.Open(ctx, opt.session)
-	if err == nil {
-		err = session.Close(ctx)
-	}
-	if err != nil {
+	if err := tryToOpen(ctx, opt); err != nil {
 		return []config.Problem{{Property: "connection.url", Message: "Unable to connect: " + err.Error()}}
 	}
 	return nil
+}
+
+func tryToOpen(ctx context.Context, opt *options) error {
+	if c, ok := opt.dialect.(dialect.Checker); ok {
+		return c.Check(ctx, opt.session)
+	}
+	session, err := opt.dialect.Open(ctx, opt.session)
+	if err != nil {
+		return err
+	}
+	return session.Close(ctx)
 }
 
 // Open connects a writer. An error that a new attempt may mend is retriable.

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"freshet/change"
+	"freshet/config"
 	"freshet/emitter/topic"
 	"freshet/schema"
 	"freshet/sinks"
@@ -162,6 +163,43 @@ func TestSQLiteOpenErrors(t *testing.T) {
 			require.ErrorContains(t, err, path)
 		})
 	}
+}
+
+// TestSQLiteCheckChangesNothing: a configuration is validated without a file being made or turned over to another journal.
+func TestSQLiteCheckChangesNothing(t *testing.T) {
+	check := func(path string) []config.Problem {
+		c := jdbc.New()
+		def := c.Describe().Def
+		v, _ := def.Parse((&sqliteFile{path: path}).upsert())
+		return c.Check(t.Context(), v)
+	}
+	dir := t.TempDir()
+	require.Empty(t, check(filepath.Join(dir, "new.db")))
+	require.NoFileExists(t, filepath.Join(dir, "new.db"))
+	problems := check(filepath.Join(dir, "none", "new.db"))
+	require.Len(t, problems, 1)
+	require.Contains(t, problems[0].Message, "there is no folder")
+
+	old := &sqliteFile{filepath.Join(dir, "old.db"), "?journal_mode=delete"}
+	old.exec(t, itemsTable)
+	before, err := os.ReadFile(old.path)
+	require.NoError(t, err)
+	require.Empty(t, check(old.path))
+	after, err := os.ReadFile(old.path)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+
+	log := &sqliteFile{path: filepath.Join(dir, "log.db")}
+	log.exec(t, itemsTable)
+	require.Empty(t, check(log.path), "with a write-ahead log that nobody has open")
+	s := log.session(t)
+	require.Empty(t, check(log.path), "and with one that is in use")
+	require.NoError(t, s.Close(t.Context()))
+
+	require.NoError(t, os.WriteFile(old.path, []byte(strings.Repeat("no database ", 500)), 0o600))
+	problems = check(old.path)
+	require.Len(t, problems, 1)
+	require.Contains(t, problems[0].Message, "is no SQLite database")
 }
 
 func TestSQLiteHasNoSchemas(t *testing.T) {

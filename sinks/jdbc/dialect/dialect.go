@@ -42,6 +42,11 @@ type Dialect interface {
 	Classify(err error) (c Class, hint string)
 }
 
+// Checker is a Dialect that can tell whether Open would go well without what Open changes.
+type Checker interface {
+	Check(ctx context.Context, o Options) error
+}
+
 // Caseless is a Dialect whose database takes names of columns that differ in case for one.
 type Caseless interface {
 	// ColumnKey is the same for names of one column.

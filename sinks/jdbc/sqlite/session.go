@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
+	"path/filepath"
 	"strconv"
 
 	"modernc.org/sqlite"
@@ -68,6 +71,31 @@ func (d Dialect) Open(ctx context.Context, o dialect.Options) (dialect.Session, 
 		s.log.Warn("parameters of connection.url have no effect", "parameters", l.unused)
 	}
 	return s, nil
+}
+
+// Check reads a file that is there, and changes nothing; of one that is not, it looks at the folder.
+func (d Dialect) Check(ctx context.Context, o dialect.Options) error {
+	l, err := parseURL(o.URL)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(l.path); errors.Is(err, fs.ErrNotExist) {
+		folder := filepath.Dir(l.path)
+		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+			return fmt.Errorf("open SQLite database %q: there is no folder %q: create it, or correct connection.url", l.path, folder)
+		}
+		return nil
+	}
+	l.uri.Set("mode", "ro")
+	conn, err := connect(ctx, dsn(l.path, l.uri))
+	if err != nil {
+		return openError(l.path, err)
+	}
+	_, err = conn.ExecContext(ctx, "SELECT count(*) FROM sqlite_schema", nil)
+	if err = errors.Join(err, conn.Close()); err != nil {
+		return openError(l.path, err)
+	}
+	return nil
 }
 
 func connect(ctx context.Context, name string) (connection, error) {

@@ -28,6 +28,7 @@ type Dialect struct {
 var (
 	_ dialect.Dialect  = Dialect{}
 	_ dialect.Caseless = Dialect{}
+	_ dialect.Checker  = Dialect{}
 )
 
 // Quote quotes an identifier. A NUL, which would end the statement, is dropped. The session turns off that a name which
