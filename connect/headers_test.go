@@ -25,11 +25,7 @@ func goldenFile(t *testing.T, name string) string {
 	if dir == "" {
 		dir = filepath.Join("..", "testdata", "golden")
 	}
-	path := filepath.Join(dir, name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no recording: %v", err)
-	}
-	return path
+	return filepath.Join(dir, name)
 }
 
 // TestGoldenSimpleHeaders writes the recorded header values.

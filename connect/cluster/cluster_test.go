@@ -3,7 +3,6 @@
 package cluster_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,6 +30,7 @@ import (
 	"freshet/connect/cluster"
 	"freshet/connect/cluster/backing"
 	"freshet/connect/cluster/group"
+	"freshet/connect/connecttest"
 	"freshet/connect/rest"
 	"freshet/emitter/topic/kafka"
 	"freshet/internal/testdb"
@@ -81,31 +81,14 @@ type worker struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 	err    error // of the herder, once it has ended
-	logs   *syncBuffer
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	logs   *connecttest.Logs
 }
 
 func (w *world) start() *worker {
 	w.t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(w.t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(w.t, err)
-	x := &worker{t: w.t, id: l.Addr().String(), url: "http://" + l.Addr().String() + "/", ended: make(chan struct{}), logs: &syncBuffer{}}
+	x := &worker{t: w.t, id: l.Addr().String(), url: "http://" + l.Addr().String() + "/", ended: make(chan struct{}), logs: &connecttest.Logs{}}
 	log := slog.New(slog.NewTextHandler(x.logs, nil))
 	client := []kgo.Opt{kgo.SeedBrokers(w.brokers...), kgo.DisableClientMetrics()}
 	stores := backing.Options{
@@ -414,11 +397,13 @@ func TestStoppedWorkerSaysSo(t *testing.T) {
 		w.source(a, name)
 	}
 	waitFor(t, "both run", func() bool { return slices.Equal(b.spread(all, a, b), []int{2, 2}) })
-	a.stop()
+	a.cancel() // and not waited for: the other one may be quick
 	waitFor(t, "it is with nobody", func() bool {
 		return slices.ContainsFunc(all, func(name string) bool { return strings.Contains(b.states(name), "UNASSIGNED") })
 	})
 	waitFor(t, "the other has it", func() bool { return b.spread(all, b)[0] == 4 })
+	<-a.ended
+	require.NoError(t, a.err)
 }
 
 // Requests between workers need the group's key.

@@ -262,6 +262,26 @@ func (w writer) Write(_ context.Context, b *sinks.Batch) error {
 // Close does nothing.
 func (writer) Close(context.Context) error { return nil }
 
+// Logs keeps what is logged. It is safe for concurrent use.
+type Logs struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+// Write keeps a text.
+func (l *Logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String is what was written.
+func (l *Logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // NewLog opens a log in memory, and closes it with the test.
 func NewLog(t testing.TB) (*store.DB, *local.Log) {
 	t.Helper()

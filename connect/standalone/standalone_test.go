@@ -3,7 +3,6 @@
 package standalone_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,30 +33,13 @@ type rig struct {
 	db     *store.DB
 	log    *local.Log
 	source *connecttest.Source
-	logs   *syncBuffer
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	logs   *connecttest.Logs
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	db, log := connecttest.NewLog(t)
-	r := &rig{db: db, log: log, source: &connecttest.Source{}, logs: &syncBuffer{}}
+	r := &rig{db: db, log: log, source: &connecttest.Source{}, logs: &connecttest.Logs{}}
 	r.restart(t)
 	return r
 }

@@ -7,54 +7,25 @@ import (
 
 	"freshet/change"
 	"freshet/emitter"
-	"freshet/emitter/topic"
+	"freshet/emitter/confluent"
 	"freshet/schema"
 )
 
-var (
-	_ emitter.RowFormat       = (*Format)(nil)
-	_ emitter.EnvelopeEncoder = (*envelope)(nil)
-)
-
-// envelope is the encoder of one table's envelopes.
-type envelope struct {
-	encoder *encoder
-	layout  *emitter.Layout
-	err     error // of the schema
-}
+var _ emitter.RowFormat = (*Format)(nil)
 
 // CompileEnvelope makes the encoder of a table's changes, equal to building the envelope and encoding that. A schema that
 // Avro cannot express is refused with the first value: transforms may have made another one of it by then.
 func (f *Format) CompileEnvelope(e *emitter.Envelope) (emitter.EnvelopeEncoder, error) {
-	out := &envelope{encoder: f.compile(e.Topic, e.Type)}
+	to := f.compile(e.Topic, e.Type)
 	l := emitter.NewLayout(e)
-	err := out.encoder.Err
+	err := to.Err
 	if err == nil {
-		err = l.Envelope(e, &envelopeFields{of: e, node: out.encoder.node})
+		err = l.Envelope(e, &envelopeFields{of: e, node: to.node})
 	}
 	if err != nil {
-		out.err = fmt.Errorf("envelope of table %q: %w", e.Table.ID, err)
+		err = fmt.Errorf("envelope of table %q: %w", e.Table.ID, err)
 	}
-	out.layout = l.Layout()
-	return out, nil
-}
-
-// Head is the zero byte and the id; nil before the first AppendValue.
-func (e *envelope) Head() *topic.Head { return e.encoder.Head() }
-
-// AppendValue appends the binary form of a change's envelope.
-func (e *envelope) AppendValue(dst []byte, b *change.Batch, c *change.Change, now int64) ([]byte, error) {
-	err := e.err
-	if err == nil {
-		err = e.encoder.Ready()
-	}
-	if err == nil {
-		dst, err = e.layout.Append(dst, b, c, now)
-	}
-	if err != nil {
-		return dst, e.encoder.Failed(err)
-	}
-	return dst, nil
+	return &confluent.Envelope{Encoder: &to.Encoder, Layout: l.Layout(), Err: err}, nil
 }
 
 // envelopeFields makes the encoders of an envelope's fields.

@@ -5,6 +5,7 @@ package confluent
 import (
 	"fmt"
 
+	"freshet/change"
 	"freshet/emitter"
 	"freshet/emitter/topic"
 	"freshet/schema"
@@ -47,6 +48,31 @@ func (e *Encoder) Ready() error {
 // Failed words an error as the original.
 func (e *Encoder) Failed(err error) error {
 	return fmt.Errorf("%s%w", fmt.Sprintf(e.failure, e.Topic), err)
+}
+
+// Envelope is the encoder of one table's envelopes by a layout. Err, where there is one, is told with the first value: transforms may
+// have made another schema by then.
+type Envelope struct {
+	*Encoder
+	Layout *emitter.Layout
+	Err    error
+}
+
+var _ emitter.EnvelopeEncoder = (*Envelope)(nil)
+
+// AppendValue appends the form of a change's envelope.
+func (e *Envelope) AppendValue(dst []byte, b *change.Batch, c *change.Change, now int64) ([]byte, error) {
+	err := e.Err
+	if err == nil {
+		err = e.Ready()
+	}
+	if err == nil {
+		dst, err = e.Layout.Append(dst, b, c, now)
+	}
+	if err != nil {
+		return dst, e.Failed(err)
+	}
+	return dst, nil
 }
 
 // Encoders keeps encoders by topic and *schema.Type, as many as a Cache does. It is safe for concurrent use.

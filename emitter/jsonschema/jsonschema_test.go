@@ -5,7 +5,6 @@ package jsonschema
 import (
 	stdjson "encoding/json"
 	"math/rand/v2"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -318,37 +317,25 @@ func TestChangesAreAsBuilt(t *testing.T) {
 
 // Recorded events of Debezium go through the converter and come back as they were.
 func TestGoldenEvents(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(notation.Dir(), "postgres", "*", "events.jsonl"))
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
 	plain := json.Options{SchemasEnable: true}
 	r := registrytest.New(t)
 	f, side := newFormat(t, at(r.URL, "ignore.default.for.nullables", "true"))
 	reader, n := json.NewSide(plain), 0
-	for _, file := range files {
-		for _, line := range notation.Lines(t, filepath.Join("postgres", filepath.Base(filepath.Dir(file)), "events.jsonl")) {
-			var event struct{ Key, Value stdjson.RawMessage }
-			require.NoError(t, stdjson.Unmarshal(line, &event))
-			for _, wire := range []stdjson.RawMessage{event.Key, event.Value} {
-				if !strings.HasPrefix(string(wire), `{"schema":{`) {
-					continue
-				}
-				var b change.Batch
-				typ, v, err := reader.DecodeData(&b, "t", topic.Data{Body: wire})
-				require.NoError(t, err)
-				e, err := f.CompileFor("t", typ)
-				require.NoError(t, err)
-				body, ok, err := e.Append([]byte{}, &b, v)
-				require.NoError(t, err, file)
-				require.True(t, ok)
-				gotType, got, err := side.DecodeData(&b, "t", topic.Data{Head: e.Head(), Body: body})
-				require.NoError(t, err, file)
-				require.Equal(t, schemaText(t, sorted(typ)), schemaText(t, sorted(gotType)), file)
-				require.Equal(t, notation.Render(&b, v), notation.Render(&b, got), file)
-				n++
-			}
-		}
-	}
+	notation.Events(t, func(file string, wire []byte) {
+		var b change.Batch
+		typ, v, err := reader.DecodeData(&b, "t", topic.Data{Body: wire})
+		require.NoError(t, err)
+		e, err := f.CompileFor("t", typ)
+		require.NoError(t, err)
+		body, ok, err := e.Append([]byte{}, &b, v)
+		require.NoError(t, err, file)
+		require.True(t, ok)
+		gotType, got, err := side.DecodeData(&b, "t", topic.Data{Head: e.Head(), Body: body})
+		require.NoError(t, err, file)
+		require.Equal(t, schemaText(t, sorted(typ)), schemaText(t, sorted(gotType)), file)
+		require.Equal(t, notation.Render(&b, v), notation.Render(&b, got), file)
+		n++
+	})
 	require.Greater(t, n, 100)
 }
 

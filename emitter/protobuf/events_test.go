@@ -4,10 +4,7 @@ package protobuf
 
 import (
 	"encoding/hex"
-	stdjson "encoding/json"
 	"math/rand/v2"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,41 +22,29 @@ import (
 // Recorded events of Debezium go through the converter and come back as they were, but for what Protobuf cannot tell: names, and
 // null arrays and maps from empty ones.
 func TestGoldenEvents(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(notation.Dir(), "postgres", "*", "events.jsonl"))
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
 	r := registrytest.New(t)
 	f, side := newFormat(t, r.URL, "optional.for.nullables", "true", "scrub.invalid.names", "true")
 	reader, n, refused := json.NewSide(json.Options{SchemasEnable: true}), 0, 0
-	for _, file := range files {
-		for _, line := range notation.Lines(t, filepath.Join("postgres", filepath.Base(filepath.Dir(file)), "events.jsonl")) {
-			var event struct{ Key, Value stdjson.RawMessage }
-			require.NoError(t, stdjson.Unmarshal(line, &event))
-			for _, wire := range []stdjson.RawMessage{event.Key, event.Value} {
-				if !strings.HasPrefix(string(wire), `{"schema":{`) {
-					continue
-				}
-				var b change.Batch
-				typ, v, err := reader.DecodeData(&b, "t", topic.Data{Body: wire})
-				require.NoError(t, err)
-				e, err := f.CompileFor("t", typ)
-				require.NoError(t, err)
-				body, ok, err := e.Append([]byte{}, &b, v)
-				if err == nil && !ok {
-					continue // null
-				}
-				if err != nil {
-					require.Regexp(t, "no null in arrays|does not allow the name|cannot be nested", err.Error(), file)
-					refused++
-					continue
-				}
-				_, got, err := side.DecodeData(&b, "t", topic.Data{Head: e.Head(), Body: body})
-				require.NoError(t, err, file)
-				require.Equal(t, notation.Render(&b, told(&b, typ, v)), notation.Render(&b, got), file)
-				n++
-			}
+	notation.Events(t, func(file string, wire []byte) {
+		var b change.Batch
+		typ, v, err := reader.DecodeData(&b, "t", topic.Data{Body: wire})
+		require.NoError(t, err)
+		e, err := f.CompileFor("t", typ)
+		require.NoError(t, err)
+		body, ok, err := e.Append([]byte{}, &b, v)
+		if err == nil && !ok {
+			return // null
 		}
-	}
+		if err != nil {
+			require.Regexp(t, "no null in arrays|does not allow the name|cannot be nested", err.Error(), file)
+			refused++
+			return
+		}
+		_, got, err := side.DecodeData(&b, "t", topic.Data{Head: e.Head(), Body: body})
+		require.NoError(t, err, file)
+		require.Equal(t, notation.Render(&b, told(&b, typ, v)), notation.Render(&b, got), file)
+		n++
+	})
 	require.Greater(t, n, 100)
 	require.Less(t, refused, n/3)
 }

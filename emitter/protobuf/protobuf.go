@@ -13,7 +13,6 @@ import (
 	"freshet/config"
 	"freshet/emitter"
 	"freshet/emitter/confluent"
-	"freshet/emitter/topic"
 	"freshet/schema"
 	"freshet/schema/registry"
 )
@@ -142,38 +141,13 @@ func (e *encoder) Append(dst []byte, b *change.Batch, v change.Value) ([]byte, b
 
 // CompileEnvelope makes the encoder of a table's changes, equal to building the envelope and encoding that.
 func (f *Format) CompileEnvelope(e *emitter.Envelope) (emitter.EnvelopeEncoder, error) {
-	out := &envelope{encoder: f.compile(e.Topic, e.Type)}
+	to := f.compile(e.Topic, e.Type)
 	l := emitter.NewLayout(e)
-	if out.err = out.encoder.Err; out.err == nil {
-		out.err = l.Envelope(e, &envelopeFields{of: e, node: out.encoder.node})
-	}
-	out.layout = l.Layout()
-	return out, nil
-}
-
-// envelope is the encoder of one table's envelopes.
-type envelope struct {
-	encoder *encoder
-	layout  *emitter.Layout
-	err     error
-}
-
-// Head is the zero byte, the id and the path; nil before the first AppendValue.
-func (e *envelope) Head() *topic.Head { return e.encoder.Head() }
-
-// AppendValue appends the binary form of a change's envelope.
-func (e *envelope) AppendValue(dst []byte, b *change.Batch, c *change.Change, now int64) ([]byte, error) {
-	err := e.err
+	err := to.Err
 	if err == nil {
-		err = e.encoder.Ready()
+		err = l.Envelope(e, &envelopeFields{of: e, node: to.node})
 	}
-	if err == nil {
-		dst, err = e.layout.Append(dst, b, c, now)
-	}
-	if err != nil {
-		return dst, e.encoder.Failed(err)
-	}
-	return dst, nil
+	return &confluent.Envelope{Encoder: &to.Encoder, Layout: l.Layout(), Err: err}, nil
 }
 
 // envelopeFields makes the encoders of an envelope's fields.

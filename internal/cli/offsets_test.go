@@ -5,7 +5,6 @@ package cli_test
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,11 +30,7 @@ func TestOffsetsAndCopies(t *testing.T) {
 	db, err := store.Open(filepath.Join(dir, "locked"), store.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
-	for _, c := range []struct {
-		args string
-		code int
-		want []string // on standard error
-	}{
+	runAll(t, dir, []mistake{
 		{"offsets", 0, nil},
 		{"offsets --help", 0, nil},
 		{"offsets export --help", 0, nil},
@@ -72,19 +67,7 @@ func TestOffsetsAndCopies(t *testing.T) {
 		{"topics copy --data locked --to brokers.properties", 2, []string{"in use"}},
 		{"topics copy --data folder --to brokers.properties --topic-config x", 2, []string{`--topic-config "x" is not NAME=VALUE`}},
 		{"topics copy --data folder --to brokers.properties --replication x", 2, []string{`invalid argument "x" for "--replication"`}},
-	} {
-		t.Run(c.args, func(t *testing.T) {
-			r := run(t, dir, "", strings.Fields(c.args)...)
-			require.Equal(t, c.code, r.code, "stdout %s\nstderr %s", r.out, r.err)
-			for _, want := range c.want {
-				require.Contains(t, r.err, want)
-			}
-			if c.code != 0 {
-				require.Empty(t, r.out, "errors go to standard error")
-			}
-			require.NotContains(t, r.err, "goroutine ")
-		})
-	}
+	})
 	got := run(t, dir, "", "offsets", "export", "--java-file", "java")
 	require.JSONEq(t, `{"c":{"offsets":[{"partition":{"filename":"f"},"offset":{"position":4}}]}}`, got.out)
 }

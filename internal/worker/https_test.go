@@ -73,7 +73,7 @@ func (a *authority) pool() *x509.CertPool {
 }
 
 // started runs a worker with more properties until the test ends.
-func started(t *testing.T, properties map[string]string) (Running, *syncBuffer) {
+func started(t *testing.T, properties map[string]string) (Running, *connecttest.Logs) {
 	t.Helper()
 	o, logs := options(t, &connecttest.Source{})
 	maps.Copy(o.Properties, properties)
@@ -112,7 +112,7 @@ func TestHTTPSWithTokens(t *testing.T) {
 	text, err := os.ReadFile(tokens)
 	require.NoError(t, err)
 	token := strings.Fields(string(text))[1]
-	require.NotContains(t, logs.b.String(), token)
+	require.NotContains(t, logs.String(), token)
 
 	ask := func(o rest.ClientOptions) error {
 		c, err := rest.NewClient(url, o)

@@ -49,7 +49,7 @@ func TestKafkaRefusesTheLogin(t *testing.T) {
 	require.ErrorAs(t, err, &start)
 	require.ErrorContains(t, err, "SASL_AUTHENTICATION_FAILED")
 	require.ErrorContains(t, err, "sasl.jaas.config")
-	require.NotContains(t, logs.b.String()+err.Error(), "canary-4711")
+	require.NotContains(t, logs.String()+err.Error(), "canary-4711")
 }
 
 // A worker that waits for its brokers ends when it is asked to, and says until then what it waits for.
@@ -60,14 +60,12 @@ func TestStopWhileKafkaIsAway(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, o) }()
 	require.Eventually(t, func() bool {
-		logs.mu.Lock()
-		defer logs.mu.Unlock()
-		return strings.Contains(logs.b.String(), "Kafka does not answer yet")
+		return strings.Contains(logs.String(), "Kafka does not answer yet")
 	}, 20*time.Second, time.Millisecond)
 	cancel()
 	require.NoError(t, <-ended)
-	require.Contains(t, logs.b.String(), "127.0.0.1:1")
-	require.NotContains(t, logs.b.String(), "worker is ready")
+	require.Contains(t, logs.String(), "127.0.0.1:1")
+	require.NotContains(t, logs.String(), "worker is ready")
 }
 
 // Client settings of connectors are judged, and positions are in the data folder.

@@ -57,9 +57,7 @@ func TestSignalsFromKafka(t *testing.T) {
 	}
 	require.Eventually(t, func() bool {
 		s, err := r.Herder.Status(ctx, "far")
-		logs.mu.Lock()
-		defer logs.mu.Unlock()
-		return err == nil && s.Tasks[0].State == connect.Running && strings.Contains(logs.b.String(), "127.0.0.1:1")
+		return err == nil && s.Tasks[0].State == connect.Running && strings.Contains(logs.String(), "127.0.0.1:1")
 	}, 20*time.Second, time.Millisecond, "the connector runs, and the log tells what does not answer")
 	cancel()
 	require.NoError(t, <-ended)

@@ -3,12 +3,10 @@
 package worker
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -100,27 +98,9 @@ func TestParse(t *testing.T) {
 	}
 }
 
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-// String is what was written.
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-func options(t *testing.T, source *connecttest.Source) (Options, *syncBuffer) {
+func options(t *testing.T, source *connecttest.Source) (Options, *connecttest.Logs) {
 	t.Helper()
-	logs := &syncBuffer{}
+	logs := &connecttest.Logs{}
 	return Options{
 		Properties: map[string]string{"data.dir": filepath.Join(t.TempDir(), "data"), "listeners": "http://127.0.0.1:0"},
 		Plugins:    connect.NewPlugins([]capture.Connector{source}, []sinks.Connector{&connecttest.Sink{}}),
@@ -161,8 +141,8 @@ func TestRun(t *testing.T) {
 		require.NoError(t, <-ended)
 	}
 	require.Equal(t, 2, closed)
-	require.Contains(t, logs.b.String(), "worker is ready")
-	require.NotContains(t, logs.b.String(), "canary-4711")
+	require.Contains(t, logs.String(), "worker is ready")
+	require.NotContains(t, logs.String(), "canary-4711")
 }
 
 func TestRunDoesNotStart(t *testing.T) {

@@ -3,13 +3,11 @@
 package golden
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 	"freshet/capture"
 	"freshet/capture/postgres"
 	"freshet/connect"
+	"freshet/connect/connecttest"
 	"freshet/connect/standalone"
 	"freshet/emitter/topic"
 	"freshet/emitter/topic/local"
@@ -29,25 +28,7 @@ import (
 type worker struct {
 	herder *standalone.Herder
 	log    topic.Log
-	said   *logText
-}
-
-// logText keeps what is logged. It is safe for concurrent use.
-type logText struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	said   *connecttest.Logs
 }
 
 // newWorker starts a worker whose own properties are those of the recorded one.
@@ -75,7 +56,7 @@ func newWorkerOf(t *testing.T, plugins *connect.Plugins, properties map[string]s
 func newWorkerOn(t *testing.T, topics local.Options, plugins *connect.Plugins, properties map[string]string, transforms ...transform.Own) *worker {
 	t.Helper()
 	ctx := t.Context()
-	said := &logText{}
+	said := &connecttest.Logs{}
 	logger := slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), said), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	db, err := store.Open(t.TempDir(), store.Options{Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)

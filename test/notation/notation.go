@@ -92,6 +92,25 @@ func Lines(t testing.TB, path string) [][]byte {
 	return lines
 }
 
+// Events calls f with every recorded key and value of Debezium's PostgreSQL connector that has a schema, as JsonConverter wrote it.
+func Events(t testing.TB, f func(file string, wire []byte)) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(Dir(), "postgres", "*", "events.jsonl"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		for _, line := range Lines(t, filepath.Join("postgres", filepath.Base(filepath.Dir(file)), "events.jsonl")) {
+			var event struct{ Key, Value stdjson.RawMessage }
+			require.NoError(t, stdjson.Unmarshal(line, &event))
+			for _, wire := range []stdjson.RawMessage{event.Key, event.Value} {
+				if bytes.HasPrefix(wire, []byte(`{"schema":{`)) {
+					f(file, wire)
+				}
+			}
+		}
+	}
+}
+
 // members are the members of an object in their order.
 func members(t testing.TB, object []byte) (names []string, values []stdjson.RawMessage) {
 	t.Helper()
