@@ -21,15 +21,25 @@ import (
 // monitor watches the two connectors. It belongs to one goroutine.
 type monitor struct {
 	o      Options
-	source *pgx.Conn
-	goal   string // position of the source at the start
+	from   endpoint
+	source *pgx.Conn // closed where a query was interrupted
+	goal   string    // position of the source at the start
 	show   display
 	since  time.Time // when the target was last equal
 	first  int64     // records the target had before; -1 until known
 }
 
-// watch looks at the connectors until ctx ends, one has failed, or the goal is reached with Once.
+// watch looks at the connectors until ctx ends, one has failed, or the goal is reached with Once. What cannot be read because
+// ctx has ended is no failure.
 func (m *monitor) watch(ctx context.Context, r worker.Running) error {
+	err := m.look(ctx, r)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+func (m *monitor) look(ctx context.Context, r worker.Running) error {
 	goal, err := pglogrepl.ParseLSN(m.goal)
 	if err != nil {
 		return fmt.Errorf("read the source's position %q: %w", m.goal, err)
@@ -58,7 +68,7 @@ func (m *monitor) watch(ctx context.Context, r worker.Running) error {
 			return err
 		}
 		l, err := m.lag(ctx, r, at, end)
-		if err != nil && ctx.Err() == nil {
+		if err != nil {
 			return err
 		}
 		m.show.status(l)

@@ -77,7 +77,7 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("ask %s for its position: %w", from.address(), err)
 	}
 	slot := slotName(from, to, patternsOf(o.Tables))
-	m := &monitor{o: o, source: source, goal: goal, show: newDisplay(o)}
+	m := &monitor{o: o, from: from, source: source, goal: goal, show: newDisplay(o)}
 	err = m.run(ctx, []config.File{
 		{Name: sourceName, Config: sourceConfig(from, slot, tables)},
 		{Name: sinkName, Config: sinkConfig(to)},
@@ -86,10 +86,21 @@ func Run(ctx context.Context, o Options) error {
 	return errors.Join(err, m.end(ctx, slot))
 }
 
+// endTimeout bounds what is done once the run has ended.
+const endTimeout = 10 * time.Second
+
 // end removes what the run needed, or tells that the slot stays.
 func (m *monitor) end(ctx context.Context, slot string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
+	if m.source.IsClosed() { // a query was under way when the run ended, or the server was away
+		source, err := connectTo(ctx, "--from", m.from)
+		if err != nil {
+			return fmt.Errorf("look after slot %q: %w", slot, err)
+		}
+		defer closeConn(ctx, source)
+		m.source = source
+	}
 	if !m.o.Clean {
 		var exists bool
 		err := m.source.QueryRow(ctx, "select exists(select from pg_replication_slots where slot_name = $1)", slot).Scan(&exists)
