@@ -69,7 +69,9 @@ func (b *bench) snapshot(ctx context.Context) error {
 				n++
 				return b.peerSnapshot(ctx, fmt.Sprintf("w2_peer%d_%d_%d", i, len(v.settings), n), more)
 			})
-			b.usage(float64(cpu.Microseconds())/float64(b.rows), rss)
+			if err == nil {
+				b.usage(float64(cpu.Microseconds())/float64(b.rows), rss)
+			}
 		}
 		if err != nil {
 			return err
