@@ -179,7 +179,7 @@ func TestOpenTokens(t *testing.T) {
 		"short":                         "line 1 is neither TOKEN nor NAME TOKEN",
 		"ok-token-0123456789\na b c":    "line 2 is neither",
 		"anne " + token + " boss":       `line 1: "boss" is none of the roles viewer, operator and admin`,
-		"anne " + token + " viewer all": `line 1: "all" is neither contents nor connectors=PATTERN,...`,
+		"anne " + token + " viewer all": `line 1: "all" is neither the word contents nor a list connectors=PATTERN,PATTERN`,
 		"anne " + token + " viewer connectors=a,[": `line 1: "[" is no pattern of connectors' names`,
 		"anne " + token + " viewer connectors=":    "line 1: ",
 		"anne " + token + " operator":              "none of its tokens has the role admin",

@@ -65,7 +65,7 @@ func parseGrant(name string, fields []string) (grant, error) {
 				g.connectors = append(g.connectors, pattern)
 			}
 		default:
-			return g, fmt.Errorf("%q is neither contents nor connectors=PATTERN,...", field)
+			return g, fmt.Errorf("%q is neither the word contents nor a list connectors=PATTERN,PATTERN", field)
 		}
 	}
 	return g, nil

@@ -32,7 +32,7 @@ func releasePages(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	defer maps.Close()
+	defer func() { _ = maps.Close() }() // it was read only
 	for _, m := range untouched(maps, program) {
 		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, m.from, m.to-m.from, syscall.MADV_DONTNEED)
 	}
