@@ -232,7 +232,8 @@ func (c *cursor) Commit(ctx context.Context) error {
 	return nil
 }
 
-// Close leaves the group. What was polled and not committed is polled again by whoever has the partition next.
+// Close leaves the group. What was polled and not committed is polled again by whoever has the partition next. The memory of
+// what was read is let go of, whoever still knows the cursor.
 func (c *cursor) Close(context.Context) error {
 	c.log.mu.Lock()
 	defer c.log.mu.Unlock()
@@ -242,6 +243,6 @@ func (c *cursor) Close(context.Context) error {
 	c.closed = true
 	delete(c.log.cursors, c)
 	c.group.leave(c)
-	c.parts = nil
+	c.parts, c.reader = nil, reader{}
 	return nil
 }

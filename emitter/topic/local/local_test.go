@@ -250,3 +250,22 @@ func TestHugeRecord(t *testing.T) {
 	require.NoError(t, l.Close(t.Context()))
 	require.NoError(t, f.db.Close())
 }
+
+// TestAClosedCursorKeepsNoMemory: a connector that is deleted, or a task that begins anew again and again, leaves nothing behind.
+func TestAClosedCursorKeepsNoMemory(t *testing.T) {
+	l := openOn(t, storetest.New(), Options{})
+	for range 100 {
+		mustAppend(t, l, topic.Record{Topic: "t", Value: topic.Data{Body: bytes.Repeat([]byte("x"), 10_000)}})
+	}
+	c, err := l.Subscribe(t.Context(), topic.Subscription{Group: "g", Topics: []string{"t"}})
+	require.NoError(t, err)
+	records, err := c.Poll(t.Context(), 50)
+	require.NoError(t, err)
+	require.NotEmpty(t, records)
+	value := records[0].Value.Body
+	require.NoError(t, c.Close(t.Context()))
+	require.Zero(t, c.(*cursor).reader, "whoever still knows the cursor")
+	require.Equal(t, byte('x'), value[0], "what was given out stays good")
+	_, err = c.Poll(t.Context(), 1)
+	require.ErrorIs(t, err, topic.ErrClosed)
+}
