@@ -104,8 +104,10 @@ func TestMySQLRowsOfTheirOwnGoOverSeveralConnections(t *testing.T) {
 		for extra, want := range map[string]string{
 			"":                                 "4",
 			"alter table items add unique (n)": "1",
-			"create table child(id bigint, foreign key (id) references items(id))":                "1",
-			"create trigger g before insert on items for each row set new.n = coalesce(new.n, 0)": "1",
+			"alter table items add label varchar(9) collate utf8mb4_general_ci, add index (label)": "1",
+			"alter table items add label varchar(9) collate utf8mb4_bin, add index (label)":        "4",
+			"create table child(id bigint, foreign key (id) references items(id))":                 "1",
+			"create trigger g before insert on items for each row set new.n = coalesce(new.n, 0)":  "1",
 		} {
 			t.Run(name+" "+extra, func(t *testing.T) {
 				s := server(t)

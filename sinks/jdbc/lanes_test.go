@@ -191,3 +191,24 @@ func TestDependentRowsGoOverOneConnection(t *testing.T) {
 	})
 	require.Equal(t, "4", s.Text(t, "select count(distinct xmin::text) from items"), "four transactions")
 }
+
+// TestKeysThatAreTheSameToTheTargetGoOverOneConnection, whose order is theirs.
+func TestKeysThatAreTheSameToTheTargetGoOverOneConnection(t *testing.T) {
+	defer jdbc.SetLaneRows(1)()
+	for typ, want := range map[string]string{"text": "4", "char(9)": "1", "text collate folded": "1"} {
+		t.Run(typ, func(t *testing.T) {
+			s := testdb.Postgres(t)
+			s.Exec(t, "create collation folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+			s.Exec(t, "create table items(id "+typ+" primary key, n bigint)")
+			w := open(t, upsert(s, "write.connections", "4", "collection.name.format", "items"), nil)
+			defer w.Close(t.Context())
+			f := newFeed("items", 1, fieldOf("id", schema.String), fieldOf("n", schema.Int64))
+			write(t, w, func(b *sinks.Batch) {
+				for i := range int64(400) {
+					f.change(b, change.Create, strconv.FormatInt(i, 10), i)
+				}
+			})
+			require.Equal(t, want, s.Text(t, "select count(distinct xmin::text) from items"))
+		})
+	}
+}

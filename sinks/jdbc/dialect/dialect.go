@@ -119,7 +119,7 @@ type Table struct {
 	// of changes matters across tables.
 	Cascades bool
 	// Independent says that rows of the table can be changed in any order and by several sessions at once: no foreign key
-	// from or to it, no trigger, at most one unique index.
+	// from or to it, no trigger, at most one unique index, and no key in which different texts are the same.
 	Independent bool
 }
 

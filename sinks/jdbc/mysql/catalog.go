@@ -12,7 +12,8 @@ import (
 )
 
 // tableSQL finds a table, in the session's database unless another is named: also whether deletes cascade from it, and whether
-// it has neither foreign keys, nor is what one refers to, nor triggers.
+// it has neither foreign keys, nor is what one refers to, nor triggers,
+// nor keys in which different texts are the same.
 const tableSQL = `SELECT table_schema, table_name,
   EXISTS (SELECT 1 FROM information_schema.referential_constraints r WHERE r.unique_constraint_schema = t.table_schema
     AND r.referenced_table_name = t.table_name AND r.delete_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT')),
@@ -20,6 +21,8 @@ const tableSQL = `SELECT table_schema, table_name,
   AND NOT EXISTS (SELECT 1 FROM information_schema.referential_constraints r WHERE r.constraint_schema = t.table_schema AND r.table_name = t.table_name
     OR r.unique_constraint_schema = t.table_schema AND r.referenced_table_name = t.table_name)
   AND NOT EXISTS (SELECT 1 FROM information_schema.triggers g WHERE g.event_object_schema = t.table_schema AND g.event_object_table = t.table_name)
+  AND NOT EXISTS (SELECT 1 FROM information_schema.columns k WHERE k.table_schema = t.table_schema AND k.table_name = t.table_name
+    AND k.column_key <> '' AND right(k.collation_name, 4) <> '_bin')
 FROM information_schema.tables t WHERE table_schema = coalesce(nullif(?, ''), database()) AND table_name = ?`
 
 const columnsSQL = `SELECT column_name, column_type, data_type, coalesce(numeric_scale, datetime_precision, -1), is_nullable = 'NO',

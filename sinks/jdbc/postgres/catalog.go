@@ -20,6 +20,9 @@ const tableSQL = `select c.oid, n.nspname,
     and not exists (select from pg_constraint f where (f.conrelid = c.oid or f.confrelid = c.oid) and f.contype in ('f', 'x'))
     and not exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal)
     and (select count(*) from pg_index i where i.indrelid = c.oid and i.indisunique) < 2
+    and not exists (select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey::int2[])
+      join pg_type t on t.oid = a.atttypid left join pg_collation co on co.oid = a.attcollation
+      where i.indrelid = c.oid and i.indisunique and (not coalesce(co.collisdeterministic, true) or t.typname in ('citext', 'bpchar')))
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.oid = to_regclass($1) and c.relkind in ('r', 'p', 'f', 'v')`
 
