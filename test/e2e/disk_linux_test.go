@@ -36,6 +36,7 @@ func smallFileSystem(t *testing.T) (disk, bool) {
 	return disk{
 		dir: filepath.Join(dir, "data"), words: []string{"no space left on device", "free space on its volume"},
 		limit: func(*testing.T, *worker) {},
+		stay:  func(*testing.T, *worker) {},
 		grow: func(t *testing.T, _ *worker) {
 			t.Helper()
 			require.NoError(t, syscall.Mount("freshet-test", dir, "tmpfs", syscall.MS_REMOUNT, "size=512m"))
@@ -56,6 +57,7 @@ func limitedFiles(t *testing.T) disk {
 	return disk{
 		dir: filepath.Join(t.TempDir(), "data"), words: []string{"file too large", "check the disk"},
 		limit: func(t *testing.T, w *worker) { t.Helper(); set(t, w, 3<<20) },
+		stay:  func(t *testing.T, w *worker) { t.Helper(); set(t, w, 1) },
 		grow: func(t *testing.T, w *worker) {
 			t.Helper()
 			if w != nil {

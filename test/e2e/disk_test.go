@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,8 +17,9 @@ import (
 type disk struct {
 	dir   string
 	words []string // what is said when it is full
-	// limit is called with each worker that uses the disk. grow makes room while workers run.
-	limit, grow func(t *testing.T, w *worker)
+	// limit is called with each worker that uses the disk. stay keeps it full once it is full: a worker finds room by
+	// itself where only the size of a file is limited. grow makes room while workers run.
+	limit, stay, grow func(t *testing.T, w *worker)
 }
 
 // megabyte is a text of that size.
@@ -44,13 +46,15 @@ func diskFull(t *testing.T, d disk) {
 	d.limit(t, w)
 	equal(t, source, target)
 
-	rows := 0
+	rows, trace := 0, ""
 	waitFor(t, "the disk to be full", func() bool {
 		rows++
 		source.Exec(t, "insert into items values ($1, 0, "+megabyte+")", rows)
-		return w.status(t, sourceName).Tasks[0].State == connect.Restarting
+		task := w.status(t, sourceName).Tasks[0]
+		trace = task.Trace
+		return task.State == connect.Restarting && strings.Contains(trace, d.words[0])
 	})
-	trace := w.awaitTrace(t, sourceName, connect.Restarting, d.words[0])
+	d.stay(t, w)
 	requireWords(t, trace, d.dir, "nothing acknowledged is lost", "work goes on at the next retry")
 	requireWords(t, trace, d.words...)
 	end := source.Text(t, "select pg_current_wal_lsn()")
