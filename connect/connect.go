@@ -112,8 +112,8 @@ type Herder interface {
 	// Topics are the topics that the connector has written to or read from since it was made, or since ResetTopics.
 	Topics(ctx context.Context, name string) ([]string, error)
 	ResetTopics(ctx context.Context, name string) error
-	// Snapshots are the snapshots on demand of a source connector.
-	Snapshots(ctx context.Context, name string) (*Snapshots, error)
+	// Snapshots calls use with the snapshots of a source connector, which are good until it returns.
+	Snapshots(ctx context.Context, name string, use func(*Snapshots) error) error
 	Offsets(ctx context.Context, name string) ([]Offset, error)
 	// SetOffsets changes positions of a STOPPED connector; an Offset "" forgets one. ResetOffsets forgets all.
 	SetOffsets(ctx context.Context, name string, offsets []Offset) error

@@ -14,13 +14,6 @@ import (
 	"freshet/capture"
 )
 
-// Keeper keeps values by key over restarts; *store.DB is one. A call returns when the change is durable.
-type Keeper interface {
-	PutStatus(key string, value []byte) error
-	Status(key string) ([]byte, error)
-	DeleteStatus(key string) error
-}
-
 // SnapshotRequest asks for a snapshot of some tables of a source while it streams.
 type SnapshotRequest struct {
 	ID     string   `json:"id"` // "" for one of ours
@@ -40,17 +33,13 @@ type Snapshots struct {
 	log     *slog.Logger
 	signals chan capture.Signal
 
-	mu       sync.Mutex // guards what follows; held while kept is read and written, so that it is what is kept
-	kept     keptSnapshots
-	loaded   bool
-	released bool   // the connector's task may run on another worker
-	meter    *meter // of the task; nil before it was opened
-}
-
-// keptSnapshots is what outlives the process.
-type keptSnapshots struct {
-	Jobs    []capture.SnapshotJob `json:"jobs"`
-	Waiting []capture.Signal      `json:"waiting"` // asked for, and not yet taken by the reader
+	mu        sync.Mutex // guards what follows; held while kept is read and written, so that it is what is kept
+	kept      keptSnapshots
+	loaded    bool   // kept is what is kept, and nobody else changes that
+	released  bool   // the connector's task may run on another worker
+	outdone   bool   // another worker has claimed what is kept, since a reader was last opened here
+	listening bool   // a reader takes signals
+	meter     *meter // of the task; nil before it was opened
 }
 
 // executeSnapshot is the type of signals that ask for a snapshot.
@@ -61,42 +50,6 @@ const maxWaiting = 256
 
 func newSnapshots(name string, keeper Keeper, log *slog.Logger) *Snapshots {
 	return &Snapshots{name: name, keeper: keeper, log: log, signals: make(chan capture.Signal, maxWaiting)}
-}
-
-func (s *Snapshots) key() string { return "snapshots/" + s.name }
-
-// load reads what was kept, once. The caller holds mu.
-func (s *Snapshots) load() error {
-	if s.released {
-		return &Error{409, fmt.Sprintf("The task of connector %s is moving to another worker: try again", s.name)}
-	}
-	if s.loaded || s.keeper == nil {
-		return nil
-	}
-	text, err := s.keeper.Status(s.key())
-	if err == nil && text != nil {
-		err = json.Unmarshal(text, &s.kept)
-	}
-	if err != nil {
-		return fmt.Errorf("read the snapshots of connector %q: %w", s.name, err)
-	}
-	s.loaded = true
-	return nil
-}
-
-// save keeps the present state. The caller holds mu.
-func (s *Snapshots) save() error {
-	if s.keeper == nil || s.released {
-		return nil
-	}
-	text, err := json.Marshal(&s.kept)
-	if err == nil {
-		err = s.keeper.PutStatus(s.key(), text)
-	}
-	if err != nil {
-		return fmt.Errorf("keep the snapshots of connector %q: %w", s.name, err)
-	}
-	return nil
 }
 
 // release ends what is done here for the connector.
@@ -110,8 +63,8 @@ func (s *Snapshots) release() {
 func (s *Snapshots) opened(m *meter) (<-chan capture.Signal, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.meter = m
-	if err := s.load(); err != nil {
+	s.meter, s.outdone = m, false
+	if err := s.claim(); err != nil {
 		return nil, err
 	}
 	for drained := false; !drained; {
@@ -125,6 +78,13 @@ func (s *Snapshots) opened(m *meter) (<-chan capture.Signal, error) {
 		s.signals <- w // never blocks: there are no more than it holds
 	}
 	return s.signals, nil
+}
+
+// listen notes whether there is a reader that takes signals.
+func (s *Snapshots) listen(now bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listening = now
 }
 
 // report takes the reader's view of its snapshots; see capture.Env.
@@ -187,15 +147,6 @@ func (s *Snapshots) initial(j capture.SnapshotJob, ok bool) {
 	if err := s.save(); err != nil {
 		s.log.Warn("the state of snapshots could not be kept", "error", err)
 	}
-}
-
-// put takes the place of the job with its id, or is added.
-func (k *keptSnapshots) put(j capture.SnapshotJob) {
-	if i := slices.IndexFunc(k.Jobs, func(old capture.SnapshotJob) bool { return old.ID == j.ID }); i >= 0 {
-		k.Jobs[i] = j
-		return
-	}
-	k.Jobs = append(k.Jobs, j)
 }
 
 // List is all snapshots that are known, the oldest first.
@@ -282,27 +233,53 @@ func (s *Snapshots) Start(r SnapshotRequest) (capture.SnapshotJob, error) {
 	return job, s.put(&job, capture.Signal{ID: r.ID, Type: executeSnapshot, Data: string(text)})
 }
 
-// put keeps a signal and sends it. With a job it is a new one.
+// put keeps the signal of a new job, and sends it.
 func (s *Snapshots) put(job *capture.SnapshotJob, signal capture.Signal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.load(); err != nil {
+	if err := s.claim(); err != nil {
 		return err
 	}
+	if err := s.room(); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(s.kept.Jobs, func(j capture.SnapshotJob) bool { return j.ID == job.ID }) {
+		return &Error{409, fmt.Sprintf("Snapshot %s already exists", job.ID)}
+	}
+	before := s.kept
+	s.kept.Jobs = append(s.kept.Jobs, *job)
+	s.kept.Waiting = append(s.kept.Waiting, signal)
+	if err := s.save(); err != nil {
+		s.kept = before
+		return err
+	}
+	s.signals <- signal // never blocks: there is room
+	return nil
+}
+
+// room fails where too many signals wait. The caller holds mu.
+func (s *Snapshots) room() error {
 	if len(s.kept.Waiting) >= maxWaiting || len(s.signals) == cap(s.signals) {
 		return &Error{503, "too many requests wait for connector " + s.name + ": see its status"}
 	}
-	if job != nil {
-		if slices.ContainsFunc(s.kept.Jobs, func(j capture.SnapshotJob) bool { return j.ID == job.ID }) {
-			return &Error{409, fmt.Sprintf("Snapshot %s already exists", job.ID)}
-		}
-		s.kept.Jobs = append(s.kept.Jobs, *job)
-		s.kept.Waiting = append(s.kept.Waiting, signal)
-		if err := s.save(); err != nil {
-			return err
-		}
+	return nil
+}
+
+// tell sends the reader a signal about a snapshot that it has in its position.
+func (s *Snapshots) tell(id, kind string, data any) error {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return err
 	}
-	s.signals <- signal // never blocks: there is room
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.listening {
+		return &Error{409, fmt.Sprintf("Connector %s does not run, and only its task can change snapshot %s: see its status, resume or restart it, then try again", s.name, id)}
+	}
+	if err := s.room(); err != nil {
+		return err
+	}
+	s.signals <- capture.Signal{ID: newID(), Type: kind, Data: string(text)} // never blocks: there is room
 	return nil
 }
 
@@ -310,19 +287,21 @@ func (s *Snapshots) put(job *capture.SnapshotJob, signal capture.Signal) error {
 func (s *Snapshots) signal(signal capture.Signal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.load(); err != nil {
+	if err := s.claim(); err != nil {
 		return err
 	}
 	waits := slices.ContainsFunc(s.kept.Waiting, func(w capture.Signal) bool { return w.ID == signal.ID })
 	if signal.Type == executeSnapshot && waits {
 		return nil // it came again, after a failure
 	}
-	if len(s.kept.Waiting) >= maxWaiting || len(s.signals) == cap(s.signals) {
-		return &Error{503, "too many requests wait for connector " + s.name + ": see its status"}
+	if err := s.room(); err != nil {
+		return err
 	}
 	if signal.Type == executeSnapshot && signal.ID != "" {
+		before := s.kept
 		s.kept.Waiting = append(s.kept.Waiting, signal)
 		if err := s.save(); err != nil {
+			s.kept = before
 			return err
 		}
 	}
@@ -346,7 +325,7 @@ func (s *Snapshots) Pause(id string, paused bool) error {
 	if paused {
 		kind = "pause-snapshot"
 	}
-	return s.put(nil, capture.Signal{ID: newID(), Type: kind, Data: "{}"})
+	return s.tell(id, kind, struct{}{})
 }
 
 // Delete forgets a snapshot that has ended, or cancels one that has not; gone says which.
@@ -358,30 +337,50 @@ func (s *Snapshots) Delete(id string) (gone bool, err error) {
 	if err := s.refuseInitial(&job); err != nil {
 		return false, err
 	}
+	gone, waited, err := s.drop(id)
+	if gone || err != nil {
+		return gone, err
+	}
+	if waited && !s.listens() {
+		return false, nil
+	}
+	return false, s.tell(id, "stop-snapshot", map[string]string{"id": id})
+}
+
+func (s *Snapshots) listens() bool {
 	s.mu.Lock()
-	waits := slices.ContainsFunc(s.kept.Waiting, func(w capture.Signal) bool { return w.ID == id })
-	if !job.Finished.IsZero() {
-		s.kept.Jobs = slices.DeleteFunc(s.kept.Jobs, func(j capture.SnapshotJob) bool { return j.ID == id })
-		err = s.save()
-		s.mu.Unlock()
-		return true, err
+	defer s.mu.Unlock()
+	return s.listening
+}
+
+// drop forgets a snapshot that has ended, then gone is true, or cancels one that no reader has taken, then waited is true.
+func (s *Snapshots) drop(id string) (gone, waited bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.claim(); err != nil {
+		return false, false, err
 	}
-	if waits {
-		s.kept.Waiting = slices.DeleteFunc(s.kept.Waiting, func(w capture.Signal) bool { return w.ID == id })
-		for i := range s.kept.Jobs {
-			if j := &s.kept.Jobs[i]; j.ID == id {
-				j.State, j.Finished = "cancelled", time.Now().UTC()
-			}
+	jobs := slices.Clone(s.kept.Jobs)
+	of := func(j capture.SnapshotJob) bool { return j.ID == id }
+	i := slices.IndexFunc(jobs, of)
+	gone = i >= 0 && !jobs[i].Finished.IsZero()
+	waited = slices.ContainsFunc(s.kept.Waiting, func(w capture.Signal) bool { return w.ID == id })
+	before := s.kept
+	switch {
+	case gone:
+		s.kept.Jobs = slices.DeleteFunc(jobs, of)
+	case waited:
+		s.kept.Waiting = slices.DeleteFunc(slices.Clone(s.kept.Waiting), func(w capture.Signal) bool { return w.ID == id })
+		if i >= 0 {
+			jobs[i].State, jobs[i].Finished = "cancelled", time.Now().UTC()
 		}
-		err = s.save()
+		s.kept.Jobs = jobs
+	default:
+		return false, false, nil
 	}
-	s.mu.Unlock()
-	if err != nil {
-		return false, err
+	if err := s.save(); err != nil {
+		s.kept = before
+		return false, false, err
 	}
-	text, err := json.Marshal(map[string]string{"id": id})
-	if err != nil {
-		return false, err
-	}
-	return false, s.put(nil, capture.Signal{ID: newID(), Type: "stop-snapshot", Data: string(text)})
+	return gone, waited, nil
 }

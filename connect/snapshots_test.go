@@ -110,3 +110,61 @@ func TestSignalOutlivesItsReader(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, from, "it has begun")
 }
+
+// shared is a Keeper of several workers.
+type shared struct {
+	memory
+	owner **shared
+}
+
+func (s *shared) Claim(key string) ([]byte, error) {
+	*s.owner = s
+	return s.Status(key)
+}
+
+func (s *shared) PutStatus(key string, value []byte) error {
+	if *s.owner != s {
+		return ErrClaimed
+	}
+	return s.memory.PutStatus(key, value)
+}
+
+// A worker whose task has moved while it stood still changes nothing any more; what it is asked then is refused. It has its
+// part in it again when its task is opened again.
+func TestSnapshotsOfATaskThatHasMoved(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	kept, owner := memory{}, new(*shared)
+	frozen := newSnapshots("c", &shared{kept, owner}, log)
+	next := newSnapshots("c", &shared{kept, owner}, log)
+	ask := func(s *Snapshots, id string) error {
+		_, err := s.Start(SnapshotRequest{ID: id, Tables: []string{"a"}})
+		return err
+	}
+	_, err := frozen.opened(&meter{})
+	require.NoError(t, err)
+	require.NoError(t, ask(frozen, "1"))
+
+	signals, err := next.opened(&meter{})
+	require.NoError(t, err)
+	require.Equal(t, "1", (<-signals).ID)
+	require.NoError(t, ask(next, "2"))
+	var refused *Error
+	for range 2 {
+		require.ErrorAs(t, ask(frozen, "3"), &refused)
+		require.Equal(t, 409, refused.Code)
+	}
+	frozen.report([]capture.SnapshotJob{{ID: "1", State: "running"}})
+	for _, s := range []*Snapshots{frozen, next} {
+		jobs, err := s.List()
+		require.NoError(t, err)
+		require.Len(t, jobs, 2)
+		require.Equal(t, "queued", jobs[0].State)
+		require.Equal(t, "2", jobs[1].ID)
+	}
+
+	signals, err = frozen.opened(&meter{})
+	require.NoError(t, err)
+	require.Len(t, signals, 2)
+	require.NoError(t, ask(frozen, "3"))
+	require.ErrorAs(t, ask(next, "4"), &refused)
+}

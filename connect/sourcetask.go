@@ -42,6 +42,7 @@ var (
 func (t *sourceTask) Run(ctx context.Context) error {
 	err := withFaults(t.connector, t.faults, t.watched(ctx))
 	defer func() {
+		t.snapshots.listen(false)
 		if t.meter.close() {
 			t.snapshots.initial(t.meter.initial(err))
 		}
@@ -119,6 +120,9 @@ func (c *Connector) sourceOpener(task int, log *slog.Logger, s *SupervisorOption
 				w.progress(c.Name, p)
 			}
 		}
+		if err := ctx.Err(); err != nil { // whoever gets the task next must not find that this one has claimed anything
+			return nil, err
+		}
 		if env.Signals, err = snapshots.opened(m); err != nil {
 			return nil, err
 		}
@@ -148,6 +152,7 @@ func (c *Connector) sourceOpener(task int, log *slog.Logger, s *SupervisorOption
 		m.open(t.reader)
 		t.dog = &watchdog{stall: w.config.StallTimeout, observe: m.observe, counts: m.stats.Counts, watch: s.watch, log: log}
 		t.pipeline = emitter.NewPipeline(t.reader, t.log, o)
+		snapshots.listen(true)
 		return t, nil
 	})
 }

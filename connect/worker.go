@@ -117,6 +117,12 @@ func (w *Worker) Snapshots(connector string) *Snapshots {
 	return s
 }
 
+// SnapshotsOfNobody are those of a connector whose task is with no worker. They are good for one use; what they are asked for is
+// there for the task, wherever it begins.
+func (w *Worker) SnapshotsOfNobody(connector string) *Snapshots {
+	return newSnapshots(connector, w.keeper, w.log)
+}
+
 // ReleaseSnapshots lets go of those of a connector whose task has ended here and may begin elsewhere: whoever comes next reads
 // what was kept. Nothing that this worker's are asked or told from now on counts.
 func (w *Worker) ReleaseSnapshots(connector string) {

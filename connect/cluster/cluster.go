@@ -334,6 +334,9 @@ func (h *Herder) Starting() string {
 // Joined is closed once the worker has been in the group.
 func (h *Herder) Joined() <-chan struct{} { return h.ready }
 
+// Alive says whether this worker is in its group for certain, and so has what it was given.
+func (h *Herder) Alive() bool { return h.member.Alive() }
+
 // lead fails unless this worker may write as the leader.
 func (h *Herder) lead(ctx context.Context) error {
 	h.mu.Lock()

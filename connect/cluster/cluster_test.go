@@ -105,8 +105,9 @@ func (w *world) start() *worker {
 	require.NoError(w.t, err)
 	member, err := kgo.NewClient(append(client, kgo.ClientID("connect-"+x.id), kgo.RetryTimeout(time.Second), kgo.RequestRetries(2))...)
 	require.NoError(w.t, err)
+	notes := &backing.Notes{Offsets: offsets}
 	runtime := connect.NewWorker(connect.WorkerOptions{
-		Plugins: w.plugins, Topics: topics, Log: log, Keeper: cluster.Notes{Offsets: offsets},
+		Plugins: w.plugins, Topics: topics, Log: log, Keeper: notes,
 		Config: connect.WorkerConfig{Group: w.group, Properties: map[string]string{
 			"key.converter": "org.apache.kafka.connect.storage.StringConverter", "value.converter": "org.apache.kafka.connect.storage.StringConverter",
 		}},
@@ -122,6 +123,7 @@ func (w *world) start() *worker {
 		SyncTimeout: 3 * time.Second, UnsyncBackoff: time.Second, Patience: w.patience,
 		SetLevel: func(logger, level string) { log.Info("level is set", "logger", logger, "level", level) },
 	})
+	notes.Alive = x.herder.Alive
 	handler := rest.New(rest.Options{Herder: x.herder, Starting: x.herder.Starting, Forward: plain, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	x.cancel = cancel

@@ -92,18 +92,31 @@ func (h *Herder) ResetTopics(_ context.Context, name string) error {
 	return nil
 }
 
-// Snapshots are the snapshots on demand of a source connector, where its task runs.
-func (h *Herder) Snapshots(ctx context.Context, name string) (*connect.Snapshots, error) {
-	cfg, ok := h.o.Configs.Snapshot().Connectors[name]
+// Snapshots calls use with the snapshots of a source connector, where its task runs. Where it has no tasks, as one that is
+// STOPPED, it is the leader's turn: none can be made meanwhile.
+func (h *Herder) Snapshots(ctx context.Context, name string, use func(*connect.Snapshots) error) error {
+	s := h.o.Configs.Snapshot()
+	cfg, ok := s.Connectors[name]
+	first := connect.TaskID{Connector: name, Task: 0}
 	switch kind := h.o.Worker.KindOf(cfg); {
 	case !ok:
-		return nil, connect.NotFound(name)
+		return connect.NotFound(name)
 	case kind != "source":
-		return nil, connect.OnlySources(name, kind)
-	case len(h.tasksOf(name)) > 0:
-		return h.o.Worker.Snapshots(name), nil
+		return connect.OnlySources(name, kind)
+	case h.running().Has(first):
+		return use(h.o.Worker.Snapshots(name))
+	case len(s.Tasks(name)) > 0:
+		return h.owner(ctx, first)
 	}
-	return nil, h.owner(ctx, connect.TaskID{Connector: name, Task: 0})
+	return h.do(ctx, func(ctx context.Context) error {
+		if err := h.leading(ctx, name, connect.NotFound); err != nil {
+			return err
+		}
+		if len(h.o.Configs.Snapshot().Tasks(name)) > 0 {
+			return connect.StaleConfiguration()
+		}
+		return use(h.o.Worker.SnapshotsOfNobody(name))
+	})
 }
 
 // Validate checks a configuration for a class without keeping it.

@@ -66,3 +66,45 @@ func TestSnapshotsMoveWithTheirTask(t *testing.T) {
 	waitFor(t, "it runs", func() bool { return x.states("c0") == "RUNNING RUNNING" })
 	require.JSONEq(t, "[]", x.must(200, "GET", "connectors/c0/snapshots", ""))
 }
+
+// A connector that is stopped has no task and no worker. What it is asked for is kept all the same, by whichever worker it is
+// asked, and is there for the task.
+func TestSnapshotsOfAStoppedConnector(t *testing.T) {
+	w := newWorld(t)
+	opened := make(chan (<-chan capture.Signal), 10)
+	w.plugins = w.broken(func(s *connecttest.Source) {
+		s.OnOpen = func(_ int, env capture.Env, v config.Values) (capture.Reader, error) {
+			opened <- env.Signals
+			return &connecttest.Reader{File: v.Get("file"), From: env.From}, nil
+		}
+	})
+	x, y := w.start(), w.start()
+	for _, either := range []*worker{x, y} {
+		waitFor(t, "it is in the group", func() bool { return either.herder.Starting() == "" })
+	}
+	w.source(x, "c0")
+	waitFor(t, "it runs", func() bool { return x.states("c0") == "RUNNING RUNNING" })
+	require.Empty(t, <-opened)
+	x.must(202, "POST", "connectors/c0/snapshots", `{"id":"s0","tables":["public.t"]}`)
+	x.must(204, "PUT", "connectors/c0/stop", "")
+	waitFor(t, "it is stopped", func() bool { return x.states("c0") == "STOPPED" && y.states("c0") == "STOPPED" })
+
+	x.must(202, "POST", "connectors/c0/snapshots", `{"id":"s1","tables":["public.u"]}`)
+	y.must(202, "POST", "connectors/c0/snapshots", `{"id":"s2","tables":["public.v"]}`)
+	y.must(409, "POST", "connectors/c0/snapshots", `{"id":"s1","tables":["public.v"]}`)
+	for _, either := range []*worker{x, y} {
+		require.Contains(t, either.must(200, "GET", "connectors/c0/snapshots/s2", ""), `"state":"queued"`)
+		require.Contains(t, either.must(409, "PUT", "connectors/c0/snapshots/s2/pause", ""), "Connector c0 does not run")
+	}
+	y.must(202, "DELETE", "connectors/c0/snapshots/s0", "")
+	x.must(204, "DELETE", "connectors/c0/snapshots/s0", "")
+	x.must(404, "GET", "connectors/c0/snapshots/s0", "")
+
+	y.must(202, "PUT", "connectors/c0/resume", "")
+	signals := <-opened
+	require.Equal(t, "s1", (<-signals).ID)
+	require.Equal(t, "s2", (<-signals).ID)
+	waitFor(t, "it runs", func() bool { return x.states("c0") == "RUNNING RUNNING" })
+	y.must(202, "PUT", "connectors/c0/snapshots/s2/pause", "")
+	require.Equal(t, "pause-snapshot", (<-signals).Type)
+}

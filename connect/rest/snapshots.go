@@ -22,12 +22,19 @@ func (a *api) snapshotRoutes() []route {
 }
 
 func (a *api) listSnapshots(r *request) (reply, error) {
-	s, err := a.o.Herder.Snapshots(r.Context(), r.args[0])
-	if err != nil {
-		return reply{}, err
-	}
-	jobs, err := s.List()
-	return reply{status: http.StatusOK, body: jobs}, err
+	return a.ofSnapshots(r, func(s *connect.Snapshots) (reply, error) {
+		jobs, err := s.List()
+		return reply{status: http.StatusOK, body: jobs}, err
+	})
+}
+
+// ofSnapshots answers with what use makes of the connector's snapshots.
+func (a *api) ofSnapshots(r *request, use func(*connect.Snapshots) (reply, error)) (answer reply, err error) {
+	err = a.o.Herder.Snapshots(r.Context(), r.args[0], func(s *connect.Snapshots) (err error) {
+		answer, err = use(s)
+		return err
+	})
+	return answer, err
 }
 
 func (a *api) startSnapshot(r *request) (reply, error) {
@@ -38,42 +45,34 @@ func (a *api) startSnapshot(r *request) (reply, error) {
 	if g := grantOf(r.Context()); g != nil && len(q.Conditions) > 0 && !g.has(admin) {
 		return reply{}, forbidden(g, "conditions are SQL of the source and take %s", admin)
 	}
-	s, err := a.o.Herder.Snapshots(r.Context(), r.args[0])
-	if err != nil {
-		return reply{}, err
-	}
-	job, err := s.Start(q)
-	return reply{status: http.StatusAccepted, body: job}, err
+	return a.ofSnapshots(r, func(s *connect.Snapshots) (reply, error) {
+		job, err := s.Start(q)
+		return reply{status: http.StatusAccepted, body: job}, err
+	})
 }
 
 func (a *api) snapshot(r *request) (reply, error) {
-	s, err := a.o.Herder.Snapshots(r.Context(), r.args[0])
-	if err != nil {
-		return reply{}, err
-	}
-	job, err := s.Get(r.args[1])
-	return reply{status: http.StatusOK, body: job}, err
+	return a.ofSnapshots(r, func(s *connect.Snapshots) (reply, error) {
+		job, err := s.Get(r.args[1])
+		return reply{status: http.StatusOK, body: job}, err
+	})
 }
 
 // deleteSnapshot forgets one that has ended (204), or cancels it (202).
 func (a *api) deleteSnapshot(r *request) (reply, error) {
-	s, err := a.o.Herder.Snapshots(r.Context(), r.args[0])
-	if err != nil {
-		return reply{}, err
-	}
-	gone, err := s.Delete(r.args[1])
-	if gone {
-		return reply{status: http.StatusNoContent}, err
-	}
-	return reply{status: http.StatusAccepted}, err
+	return a.ofSnapshots(r, func(s *connect.Snapshots) (reply, error) {
+		gone, err := s.Delete(r.args[1])
+		if gone {
+			return reply{status: http.StatusNoContent}, err
+		}
+		return reply{status: http.StatusAccepted}, err
+	})
 }
 
 func (a *api) pauseSnapshot(paused bool) handler {
 	return func(r *request) (reply, error) {
-		s, err := a.o.Herder.Snapshots(r.Context(), r.args[0])
-		if err != nil {
-			return reply{}, err
-		}
-		return reply{status: http.StatusAccepted}, s.Pause(r.args[1], paused)
+		return a.ofSnapshots(r, func(s *connect.Snapshots) (reply, error) {
+			return reply{status: http.StatusAccepted}, s.Pause(r.args[1], paused)
+		})
 	}
 }

@@ -107,16 +107,16 @@ func (h *Herder) TaskConfigs(_ context.Context, name string) ([]map[string]strin
 	return i.made.TaskConfigs(), nil
 }
 
-// Snapshots are the snapshots on demand of a source connector.
-func (h *Herder) Snapshots(_ context.Context, name string) (*connect.Snapshots, error) {
+// Snapshots calls use with the snapshots of a source connector.
+func (h *Herder) Snapshots(_ context.Context, name string, use func(*connect.Snapshots) error) error {
 	i, err := h.find(name, connect.NotFound)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if i.kind() != "source" {
-		return nil, connect.OnlySources(name, i.kind())
+		return connect.OnlySources(name, i.kind())
 	}
-	return h.o.Worker.Snapshots(name), nil
+	return use(h.o.Worker.Snapshots(name))
 }
 
 // Letters are the dead letters of a sink connector.

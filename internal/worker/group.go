@@ -128,9 +128,10 @@ func (w *sharing) herder() (h *cluster.Herder, closed func(), err error) {
 		client.Close()
 		return nil, nil, err
 	}
+	notes := &backing.Notes{Offsets: w.topics.offsets}
 	o := cluster.Options{
 		Worker: connect.NewWorker(connect.WorkerOptions{
-			Plugins: w.Plugins, Topics: w.topics, Config: w.connect, Log: w.Log, Progress: w.Progress, OpenSignals: openSignals(w.Log), Keeper: cluster.Notes{Offsets: w.topics.offsets},
+			Plugins: w.Plugins, Topics: w.topics, Config: w.connect, Log: w.Log, Progress: w.Progress, OpenSignals: openSignals(w.Log), Keeper: notes,
 		}),
 		Configs: backing.NewConfigs(stores), Statuses: backing.NewStatuses(stores), Group: member, WorkerID: id, Peers: &rest.Peers{Client: forward},
 		Session: w.session, SyncTimeout: w.syncTimeout, UnsyncBackoff: w.unsync, StopTimeout: w.connect.DrainTimeout + stopGrace, Log: w.Log,
@@ -152,6 +153,7 @@ func (w *sharing) herder() (h *cluster.Herder, closed func(), err error) {
 		}
 	}
 	herder := cluster.New(o)
+	notes.Alive = herder.Alive
 	w.topics.o.Claim = herder.Guard
 	return herder, client.Close, nil
 }

@@ -67,6 +67,10 @@ func (s *Offsets) apply(r *kgo.Record) {
 		s.journal.o.log().Warn("record of the offsets topic is ignored: it is no position of a connector", "topic", s.journal.topic.Name, "partition", r.Partition, "offset", r.Offset)
 		return
 	}
+	if s.outdatedLocked(key, value) {
+		s.journal.o.log().Info("a note of a worker that does not own it any more is ignored", "topic", s.journal.topic.Name, "partition", r.Partition, "offset", r.Offset)
+		return
+	}
 	s.setLocked(key, meaning, position{value, r.Offset, r.Timestamp})
 }
 

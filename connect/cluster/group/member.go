@@ -150,6 +150,13 @@ func (m *Member) Lost() bool {
 	return lost
 }
 
+// Alive says whether the coordinator has taken a sign of life lately enough that nobody else has this member's work.
+func (m *Member) Alive() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.generation >= 0 && m.o.Now().Sub(m.alive) < m.lease()
+}
+
 // Touch says that the owner is alive. Once it was not for the rebalance time-out, the member leaves.
 func (m *Member) Touch() {
 	m.mu.Lock()
