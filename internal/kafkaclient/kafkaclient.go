@@ -157,7 +157,7 @@ func (c *client) produce(v config.Values, prefix string) []config.Problem {
 		warn("acks", fmt.Sprintf("%sacks=%s: a broker that fails loses records whose positions are stored; leave it out for all", prefix, a))
 	}
 	c.opts = append(c.opts, kgo.RequiredAcks(acks), kgo.ProducerLinger(v.Millis("linger.ms")), kgo.BrokerMaxWriteBytes(max(100<<20, c.maxRequest+1<<20)),
-		kgo.ProducerBatchCompression(codecs[v.Get("compression.type")], kgo.NoCompression()), kgo.ProduceRequestTimeout(v.Millis("request.timeout.ms")))
+		compression(v.Get("compression.type")), kgo.ProduceRequestTimeout(v.Millis("request.timeout.ms")))
 	if !idempotent {
 		inFlight := 1 // as Kafka Connect has it: the order stays over retries
 		if v.Has("max.in.flight.requests.per.connection") {
@@ -176,8 +176,17 @@ func (c *client) produce(v config.Values, prefix string) []config.Problem {
 	return problems
 }
 
-var codecs = map[string]kgo.CompressionCodec{
-	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+// compression is how batches are compressed.
+func compression(name string) kgo.Opt {
+	if name == "lz4" {
+		return kgo.WithCompressor(newLZ4())
+	}
+	codecs := map[string]kgo.CompressionCodec{"gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "zstd": kgo.ZstdCompression()}
+	codec, ok := codecs[name]
+	if !ok {
+		codec = kgo.NoCompression()
+	}
+	return kgo.ProducerBatchCompression(codec, kgo.NoCompression())
 }
 
 var assignors = map[string]kgo.GroupBalancer{

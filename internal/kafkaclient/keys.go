@@ -62,7 +62,7 @@ var producerKeys = []config.Key{
 	key("enable.idempotence", config.Boolean, "true", "A retry leaves no second copy, with five requests in flight; without it one is."),
 	key("max.in.flight.requests.per.connection", config.Int, "5", "Without idempotence: requests in flight; 1 unless given, so that order is kept. With it there are five."),
 	key("linger.ms", config.Long, "0", "How long a batch waits for more records."),
-	{Name: "compression.type", Type: config.String, Default: "none", HasDefault: true, Importance: config.High, Doc: "none, gzip, snappy, lz4 or zstd.", Check: oneOf("none", "gzip", "snappy", "lz4", "zstd")},
+	{Name: "compression.type", Type: config.String, Default: "lz4", HasDefault: true, Importance: config.High, Doc: "none, gzip, snappy, lz4 or zstd. Kafka's producer has none unless given.", Check: oneOf("none", "gzip", "snappy", "lz4", "zstd")},
 	key("max.request.size", config.Int, "1048576", "Largest record, and batch, in uncompressed bytes. A larger record fails the task, with its topic, key and size."),
 	key("buffer.memory", config.Long, "33554432", "Bytes of records that are not acknowledged yet; above it the source waits."),
 	key("delivery.timeout.ms", config.Int, "2147483647", "After which a record that is not acknowledged fails its task."),

@@ -76,7 +76,7 @@ func (b *bench) latency(ctx context.Context) error {
 	if err != nil || b.peer == nil {
 		return err
 	}
-	if err := b.peer.dropTopics(ctx, "w3"); err != nil {
+	if err := b.peer.dropTopics(ctx, "w3"); err != nil || b.alone {
 		return err
 	}
 	return b.peerLatency(ctx)

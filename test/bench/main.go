@@ -35,7 +35,9 @@ type bench struct {
 	// profiles is a folder for profiles of the workers: CPU, allocations, blocking, "" for none.
 	profiles string
 	pg       *pgserver.Server
-	peer     *peer // nil: limits instead
+	peer     *peer    // nil: limits instead
+	alone    bool     // the peer only lends its Kafka
+	settings []string // of the worker
 	results  []result
 }
 
@@ -43,7 +45,8 @@ type bench struct {
 type options struct {
 	workloads, out, profiles, binary string
 	rows, rounds                     int
-	peer                             bool
+	peer, alone                      bool
+	settings                         []string
 	connect, kafka, rig              string
 }
 
@@ -56,6 +59,11 @@ func main() {
 	flag.StringVar(&o.profiles, "profiles", "", "folder for profiles of the workers: CPU, allocations, blocking")
 	flag.StringVar(&o.binary, "binary", "", "another build to measure (default: this tree's, built as for a release)")
 	flag.BoolVar(&o.peer, "peer", false, "measure Debezium on Kafka Connect beside, in the place of the limits; test/peer/rig/up.sh starts it")
+	flag.Func("set", "a property of the worker, NAME=VALUE; may be given more than once", func(s string) error {
+		o.settings = append(o.settings, s)
+		return nil
+	})
+	flag.BoolVar(&o.alone, "alone", false, "with -peer: only ours, into the peer's Kafka")
 	flag.StringVar(&o.connect, "connect", "http://127.0.0.1:18083", "the Kafka Connect worker of the peer")
 	flag.StringVar(&o.kafka, "kafka", "127.0.0.1:19092", "the Kafka of the peer")
 	flag.StringVar(&o.rig, "rig", "", "the folder of the peer (default: as test/peer/rig/up.sh)")
@@ -75,7 +83,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{rows: o.rows / 1000 * 1000, rounds: o.rounds, dir: dir, binary: filepath.Join(dir, "freshet"), profiles: o.profiles}
+	b := &bench{rows: o.rows / 1000 * 1000, rounds: o.rounds, dir: dir, binary: filepath.Join(dir, "freshet"), profiles: o.profiles, alone: o.alone, settings: o.settings}
 	if o.binary != "" {
 		b.binary = o.binary
 	} else if err := b.build(ctx); err != nil {

@@ -40,9 +40,21 @@ var tunings = []struct {
 	}},
 }
 
+// peers are the tunings to measure in turn with ours; one with the peer left out.
+func (b *bench) peers() int {
+	switch {
+	case b.peer == nil:
+		return 0
+	case b.alone:
+		return 1
+	}
+	return len(tunings)
+}
+
 // newPeer connects to a peer that runs already. rig is the folder of its processes.
 func newPeer(ctx context.Context, url, brokers, rig string) (*peer, error) {
-	c, err := kgo.NewClient(kgo.SeedBrokers(brokers))
+	// What is known of a topic is five seconds old unless the client may ask sooner: a topic would be seen that late.
+	c, err := kgo.NewClient(kgo.SeedBrokers(brokers), kgo.MetadataMinAge(20*time.Millisecond))
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +152,10 @@ func (p *peer) dropTopics(ctx context.Context, name string) error {
 
 // measured adds a line with the peer in the place of the limit, and the usage of both.
 func (b *bench) measured(r result, events int, ours func() (float64, error), theirs func() (float64, error)) error {
+	if b.alone {
+		r.Limit = ""
+		return b.add(r, ours, nil)
+	}
 	var cpu time.Duration
 	var rss float64
 	if err := b.add(r, ours, func() (float64, error) {

@@ -48,17 +48,21 @@ func (b *bench) streamVariant(ctx context.Context, name, what string, settings m
 	if b.peer == nil {
 		err = b.add(r, ours, func() (float64, error) { return b.receive(ctx, s.c, name, name+"_limit", name) })
 	}
-	for i := 0; b.peer != nil && i < len(tunings) && err == nil; i++ {
+	for i := 0; i < b.peers() && err == nil; i++ {
 		more := merged(tunings[i].settings, settings)
 		var theirs func() (float64, error)
 		peerName := fmt.Sprintf("%s_peer%d", name, i)
-		if theirs, err = b.peerStream(ctx, peerName, more, updates); err != nil {
-			return err
+		if !b.alone {
+			if theirs, err = b.peerStream(ctx, peerName, more, updates); err != nil {
+				return err
+			}
 		}
 		r.Limit = tunings[i].name
 		if err = b.measured(r, b.rows, ours, theirs); err == nil {
 			b.usage(float64(s.cpu.Microseconds())/float64(b.rows), s.w.peakMB())
-			err = b.peer.forget(ctx, peerName)
+			if !b.alone {
+				err = b.peer.forget(ctx, peerName)
+			}
 		}
 	}
 	if err != nil {

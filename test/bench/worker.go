@@ -43,6 +43,7 @@ func (b *bench) start(ctx context.Context, data string, settings ...string) (*wo
 		settings = append(settings, "bootstrap.servers="+b.peer.brokers)
 	}
 	file := filepath.Join(b.dir, "worker.properties")
+	settings = append(settings, b.settings...)
 	text := "data.dir=" + data + "\nlisteners=http://" + address + "\n" + strings.Join(settings, "\n") + "\n"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return nil, err

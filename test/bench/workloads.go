@@ -61,7 +61,7 @@ func (b *bench) snapshot(ctx context.Context) error {
 		if b.peer == nil {
 			err = b.add(res, ours, limit)
 		}
-		for i := 0; b.peer != nil && i < len(tunings) && err == nil; i++ {
+		for i := 0; i < b.peers() && err == nil; i++ {
 			more := merged(tunings[i].settings, v.settings)
 			res.Limit = tunings[i].name
 			n := 0

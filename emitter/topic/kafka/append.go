@@ -7,32 +7,29 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"freshet/emitter/topic"
 )
 
-// unit is a topic.Unit on its way: its records as the client wants them, in memory that is used again once it is settled.
-// The client keeps pointers into it until it has called acknowledge for each record.
+// unit is a topic.Unit on its way. Its records stay those of whoever appended it, until done: parcels are what is sent.
 type unit struct {
-	records []kgo.Record
-	headers []kgo.RecordHeader
-	arena   []byte // keys and values that had a head, joined
+	records []topic.Record
 	mark    topic.Mark
 	cost    int64 // taken from the budget
 	done    func(error)
 	barrier bool            // carries nothing: settles in its turn
 	ctx     context.Context //nolint:containedctx // of whoever appended it, who waits for done
 
-	left        atomic.Int64 // acknowledgements to come, and one for whoever sends
-	acked       chan struct{}
-	acknowledge func(*kgo.Record, error)
-	// err is why the unit fails. It is written by whoever sends until it lets go, then by the client's promises, which
-	// come one at a time; read once acked has come.
-	err     error
-	culprit *kgo.Record // the record that err is about, nil for none
+	left  atomic.Int64 // parcels on their way, and one for whoever sends
+	acked chan struct{}
+	// err is why the unit fails. It is written by whoever sends until it lets go, then by whoever settles.
+	err error
+	// failure is the first that the client told, culprit the record it is about. They are written by the client's
+	// promises, which come one at a time, and read once acked has come.
+	failure error
+	culprit *kgo.Record
 }
 
 // errStale is why units fail whose source has not asked for its mark since an earlier one failed.
@@ -41,12 +38,6 @@ var errStale = errors.New("an earlier unit of the source failed; it must begin a
 func newUnit() *unit {
 	u := &unit{acked: make(chan struct{}, 1)}
 	u.left.Store(1)
-	u.acknowledge = func(r *kgo.Record, err error) {
-		if err != nil && u.err == nil {
-			u.err, u.culprit = err, r
-		}
-		u.letGo()
-	}
 	return u
 }
 
@@ -60,20 +51,17 @@ func (u *unit) letGo() {
 // Append queues a unit and hands its records to the producer.
 func (l *Log) Append(ctx context.Context, in topic.Unit, done func(error)) {
 	u := l.units.Get().(*unit)
-	u.mark, u.done, u.cost, u.ctx = in.Mark, done, min(costOf(&in), l.o.MaxBytes), ctx
+	u.records, u.mark, u.done, u.cost, u.ctx = in.Records, in.Mark, done, min(costOf(&in), l.o.MaxBytes), ctx
 	if u.err = ctx.Err(); u.err == nil {
 		u.err = l.acquire(ctx, u.cost)
 	}
 	if u.err != nil {
 		u.cost = 0
 	} else if u.err = l.check(ctx); u.err == nil {
-		u.err = l.prepare(ctx, u, in.Records)
+		u.err = l.allow(ctx, in.Records)
 	}
 	if l.push(u) && l.txn == nil {
-		u.left.Add(int64(len(u.records)))
-		for i := range u.records {
-			l.producer.Produce(ctx, &u.records[i], u.acknowledge)
-		}
+		u.err = l.parcels.send(ctx, l.producer, u)
 	}
 	u.letGo()
 }
@@ -94,11 +82,10 @@ func (l *Log) acquire(ctx context.Context, n int64) error {
 
 // costOf is about what a unit takes up, and at least 1.
 func costOf(u *topic.Unit) int64 {
-	const perRecord = 200 // the client's own
 	n := 1 + len(u.Mark.Key) + len(u.Mark.Value)
 	for i := range u.Records {
 		r := &u.Records[i]
-		n += perRecord + r.Key.Len() + r.Value.Len()
+		n += recordOverhead + len(r.Key.Body) + len(r.Value.Body)
 		for j := range r.Headers {
 			n += len(r.Headers[j].Key) + len(r.Headers[j].Value)
 		}
@@ -106,30 +93,8 @@ func costOf(u *topic.Unit) int64 {
 	return int64(n)
 }
 
-// prepare makes the client's records. An error refuses the unit as a whole: nothing of it is sent.
-func (l *Log) prepare(ctx context.Context, u *unit, records []topic.Record) error {
-	joined, headers := 0, 0
-	for i := range records {
-		r := &records[i]
-		headers += len(r.Headers)
-		if r.Key.Head != nil {
-			joined += r.Key.Len()
-		}
-		if r.Value.Head != nil {
-			joined += r.Value.Len()
-		}
-	}
-	// All of it at once: the records keep slices of both.
-	if cap(u.arena) < joined || u.arena == nil {
-		u.arena = make([]byte, 0, max(joined, 1))
-	}
-	if cap(u.headers) < headers {
-		u.headers = make([]kgo.RecordHeader, 0, headers)
-	}
-	if cap(u.records) < len(records) {
-		u.records = make([]kgo.Record, 0, len(records))
-	}
-	u.arena, u.headers, u.records = u.arena[:0], u.headers[:0], u.records[:len(records)]
+// allow says why a unit cannot be appended. An error refuses it as a whole: nothing of it is sent.
+func (l *Log) allow(ctx context.Context, records []topic.Record) error {
 	name, k := "", (*known)(nil)
 	for i := range records {
 		r := &records[i]
@@ -143,35 +108,8 @@ func (l *Log) prepare(ctx context.Context, u *unit, records []topic.Record) erro
 		if err := l.allowed(ctx, k, r); err != nil {
 			return err
 		}
-		u.fill(&u.records[i], r)
 	}
 	return nil
-}
-
-// fill makes out the record r.
-func (u *unit) fill(out *kgo.Record, r *topic.Record) {
-	*out = kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: u.join(r.Key), Value: u.join(r.Value)}
-	if r.TimeMillis != 0 {
-		out.Timestamp = time.UnixMilli(r.TimeMillis)
-	}
-	if len(r.Headers) == 0 {
-		return
-	}
-	from := len(u.headers)
-	for _, h := range r.Headers {
-		u.headers = append(u.headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
-	}
-	out.Headers = u.headers[from:len(u.headers):len(u.headers)]
-}
-
-// join is the wire form of d: its own bytes where it has no head, else a part of the arena.
-func (u *unit) join(d topic.Data) []byte {
-	if d.Head == nil {
-		return d.Body
-	}
-	from := len(u.arena)
-	u.arena = d.AppendTo(u.arena)
-	return u.arena[from:len(u.arena):len(u.arena)]
 }
 
 // allowed says why a record cannot be appended to its topic.
@@ -293,10 +231,10 @@ func (l *Log) conclude(units []*unit, marks []topic.Mark) []topic.Mark {
 	for _, u := range units {
 		switch cause := l.failed[u.mark.Key]; {
 		case u.barrier:
+		case u.failure != nil:
+			u.err = l.sendError(u.culprit, u.failure)
+			l.failLocked(u, u.err)
 		case u.err != nil:
-			if u.culprit != nil {
-				u.err = l.sendError(u.culprit, u.err)
-			}
 			l.failLocked(u, u.err)
 		case cause != nil:
 			u.err = fmt.Errorf("%w: %w", errStale, cause)
@@ -335,16 +273,11 @@ func appendMark(marks []topic.Mark, m topic.Mark) []topic.Mark {
 	return append(marks, m)
 }
 
-// finish calls done, and keeps the unit's memory for another one where the client is sure to have let go of it.
+// finish calls done, and keeps the unit for another one.
 func (l *Log) finish(u *unit) {
-	const keep = 16 << 20
 	cost, err, done := u.cost, u.err, u.done
-	clear(u.records)
-	clear(u.headers)
-	again := err == nil && !u.barrier && cap(u.arena) <= keep
-	if again {
-		u.mark, u.done, u.cost, u.ctx = topic.Mark{}, nil, 0, nil
-		u.records, u.headers = u.records[:0], u.headers[:0]
+	if err == nil && !u.barrier { // else a promise of the client may still come
+		u.records, u.mark, u.done, u.cost, u.ctx = nil, topic.Mark{}, nil, 0, nil
 		u.left.Store(1)
 		l.units.Put(u)
 	}

@@ -28,18 +28,46 @@ func unitOf(name string, n int) topic.Unit {
 	return u
 }
 
-// Making the client's records allocates nothing once the memory of a unit is there.
-func TestPrepareAllocatesNothing(t *testing.T) {
+// Making the client's records allocates nothing once the memory of a parcel is there.
+func TestLoadAllocatesNothing(t *testing.T) {
 	l := openLog(t, optionsFor(newMemory(), "127.0.0.1:1"))
 	l.topics.put("t", &known{partitions: 1, maxBytes: 1 << 20})
-	in, u := unitOf("t", 512), newUnit()
+	in, p := unitOf("t", 512), l.parcels.newParcel()
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		if err := l.prepare(context.Background(), u, in.Records); err != nil {
+		if err := l.allow(context.Background(), in.Records); err != nil {
 			t.Error(err)
 		}
+		p.empty()
+		l := measure(in.Records)
+		p.load(in.Records[:l.records], l)
 	}))
-	require.Equal(t, in.Records[511].Key.Bytes(), u.records[511].Key)
-	require.Equal(t, in.Records[511].Value.Bytes(), u.records[511].Value)
+	require.Equal(t, in.Records[511].Key.Bytes(), p.records[511].Key)
+	require.Equal(t, in.Records[511].Value.Bytes(), p.records[511].Value)
+}
+
+// A parcel takes what fits, and a record that is larger than any parcel alone.
+func TestParcelsAreBounded(t *testing.T) {
+	in := unitOf("t", 5000)
+	in.Records[4000].Value.Body = make([]byte, 5*parcelBytes)
+	p, total, alone := newDispatcher().newParcel(), 0, false
+	for total < len(in.Records) {
+		l := measure(in.Records[total:])
+		n := l.records
+		p.load(in.Records[total:total+n], l)
+		if large := total == 4000; large {
+			require.Equal(t, 1, n)
+			require.Greater(t, cap(p.arena), 5*parcelBytes)
+			alone = true
+		} else {
+			require.LessOrEqual(t, len(p.arena), parcelBytes)
+			require.LessOrEqual(t, l.size, parcelBytes)
+		}
+		require.Equal(t, in.Records[total].Value.Bytes(), p.records[0].Value)
+		require.Equal(t, in.Records[total+n-1].Value.Bytes(), p.records[n-1].Value)
+		total += n
+		p.empty()
+	}
+	require.True(t, alone)
 }
 
 // BenchmarkAppend appends units of 512 records of 700 bytes, eight in flight.

@@ -64,8 +64,8 @@ type Options struct {
 	// properties set.
 	Producer, Consumer, Admin []kgo.Opt
 	Marks                     MarkStore
-	// MaxBytes bounds the units appended and not yet settled; Append blocks above it. A larger unit passes alone. Default
-	// 32 MiB, as buffer.memory.
+	// MaxBytes bounds the units appended and not yet settled, without the heads that their records share; Append blocks
+	// above it. A larger unit passes alone. Default 32 MiB, as buffer.memory.
 	MaxBytes int64
 	// MaxRequestBytes bounds a record, as max.request.size. Default 1 MiB.
 	MaxRequestBytes int32
@@ -109,6 +109,7 @@ type Log struct {
 	budget   *semaphore.Weighted
 	topics   topicCache
 	units    sync.Pool // of *unit
+	parcels  *dispatcher
 
 	// mu guards what follows. It is never held across I/O or a call of done.
 	mu       sync.Mutex
@@ -139,7 +140,7 @@ func Open(o Options) (*Log, error) {
 	}
 	l := &Log{
 		recorder: recorder,
-		o:        o, budget: semaphore.NewWeighted(o.MaxBytes), topics: topicCache{known: map[string]*known{}},
+		o:        o, budget: semaphore.NewWeighted(o.MaxBytes), topics: topicCache{known: map[string]*known{}}, parcels: newDispatcher(),
 		refused: map[string]error{}, failed: map[string]error{}, cursors: map[*cursor]struct{}{}, closed: make(chan struct{}), identity: o.Identity,
 	}
 	l.units.New = func() any { return newUnit() }

@@ -212,20 +212,30 @@ func (l *Log) add(open *transaction, u *unit) error {
 	if u.mark.Key != "" {
 		open.marks = appendMark(open.marks, u.mark)
 	}
-	if err := send(open.ctx, client, u.pointers()); err != nil {
-		return l.sendError(err.record, err.cause)
+	if err := l.sent(open.ctx, client, u); err != nil {
+		return err
 	}
 	failpoint.Hit("kafka: sent")
 	return nil
 }
 
-// pointers are the unit's records.
-func (u *unit) pointers() []*kgo.Record {
-	out := make([]*kgo.Record, len(u.records))
-	for i := range u.records {
-		out[i] = &u.records[i]
+// sent sends a unit and waits until it is acknowledged, or ctx ends: then the client still has some, and must be closed.
+func (l *Log) sent(ctx context.Context, client *kgo.Client, u *unit) error {
+	u.left.Store(1)
+	err := l.parcels.send(ctx, client, u)
+	u.letGo()
+	if err != nil {
+		return err
 	}
-	return out
+	select {
+	case <-u.acked:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if u.failure != nil {
+		return l.sendError(u.culprit, u.failure)
+	}
+	return nil
 }
 
 // unsent is why a record was not acknowledged.
