@@ -12,21 +12,28 @@ import (
 	"freshet/connect/connecttest"
 )
 
-// A snapshot that was asked for and has not begun is there for the next attempt of the task, wherever that is.
-func TestSnapshotsMoveWithTheirTask(t *testing.T) {
-	w := newWorld(t)
-	opened := make(chan (<-chan capture.Signal), 10)
+// newSnapshotWorld is a group of two workers with a source "c0"; its readers tell the test what signals they get.
+func newSnapshotWorld(t *testing.T) (w *world, x, y *worker, opened chan (<-chan capture.Signal)) {
+	t.Helper()
+	w = newWorld(t)
+	opened = make(chan (<-chan capture.Signal), 10)
 	w.plugins = w.broken(func(s *connecttest.Source) {
 		s.OnOpen = func(_ int, env capture.Env, v config.Values) (capture.Reader, error) {
 			opened <- env.Signals
 			return &connecttest.Reader{File: v.Get("file"), From: env.From}, nil
 		}
 	})
-	x, y := w.start(), w.start()
+	x, y = w.start(), w.start()
 	for _, either := range []*worker{x, y} {
 		waitFor(t, "it is in the group", func() bool { return either.herder.Starting() == "" })
 	}
 	w.source(x, "c0")
+	return w, x, y, opened
+}
+
+// A snapshot that was asked for and has not begun is there for the next attempt of the task, wherever that is.
+func TestSnapshotsMoveWithTheirTask(t *testing.T) {
+	w, x, y, opened := newSnapshotWorld(t)
 	waitFor(t, "it runs", func() bool { return x.states("c0") == "RUNNING RUNNING" && y.states("c0") == "RUNNING RUNNING" })
 	if x.status("c0").Tasks[0].WorkerID != x.id {
 		x, y = y, x
@@ -70,19 +77,7 @@ func TestSnapshotsMoveWithTheirTask(t *testing.T) {
 // A connector that is stopped has no task and no worker. What it is asked for is kept all the same, by whichever worker it is
 // asked, and is there for the task.
 func TestSnapshotsOfAStoppedConnector(t *testing.T) {
-	w := newWorld(t)
-	opened := make(chan (<-chan capture.Signal), 10)
-	w.plugins = w.broken(func(s *connecttest.Source) {
-		s.OnOpen = func(_ int, env capture.Env, v config.Values) (capture.Reader, error) {
-			opened <- env.Signals
-			return &connecttest.Reader{File: v.Get("file"), From: env.From}, nil
-		}
-	})
-	x, y := w.start(), w.start()
-	for _, either := range []*worker{x, y} {
-		waitFor(t, "it is in the group", func() bool { return either.herder.Starting() == "" })
-	}
-	w.source(x, "c0")
+	_, x, y, opened := newSnapshotWorld(t)
 	waitFor(t, "it runs", func() bool { return x.states("c0") == "RUNNING RUNNING" })
 	require.Empty(t, <-opened)
 	x.must(202, "POST", "connectors/c0/snapshots", `{"id":"s0","tables":["public.t"]}`)
