@@ -285,7 +285,7 @@ func (b *bench) kafkaLatency(ctx context.Context, c *pgx.Conn, topic string, n i
 		measured <- answer{out, err}
 	}()
 	<-ready
-	if err := b.write(ctx, c, n); err != nil {
+	if err := b.write(ctx, c, 0, n); err != nil {
 		return nil, err
 	}
 	a := <-measured
