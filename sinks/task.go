@@ -30,8 +30,8 @@ type Options struct {
 	BatchSize int
 	// BatchBytes is about the most bytes of a batch.
 	BatchBytes int
-	// CommitInterval is the least time between two commits of offsets. What was applied waits for its commit no longer
-	// than that and a batch.
+	// CommitInterval is the least time between two commits of offsets while there is more to read. What was applied waits for
+	// its commit no longer than that and a batch.
 	CommitInterval time.Duration
 	// DrainTimeout is how long a batch that is being written may go on after the end of Run's context.
 	DrainTimeout time.Duration
@@ -47,6 +47,8 @@ const (
 	defaultCommitInterval = 500 * time.Millisecond
 	defaultDrainTimeout   = 10 * time.Second
 	firstPoll             = 500 // records; doubled while polls come back full
+	// idleCommit is how long nothing comes before what was applied is committed.
+	idleCommit = 100 * time.Millisecond
 )
 
 func (o Options) withDefaults() Options {
@@ -80,6 +82,7 @@ type Task struct {
 	limit       int       // of the next poll
 	uncommitted bool      // something was written since the last commit
 	committed   time.Time // of the last commit
+	idle        bool      // there was nothing to read for idleCommit
 }
 
 // NewTask makes a task; nothing happens before Run.
@@ -125,7 +128,7 @@ func (t *Task) loop(ctx context.Context, w *writing) error {
 	spare := &Batch{Next: map[topic.Partition]int64{}}
 	running := ctx // ends early when the batch that is being written is done
 	for ctx.Err() == nil {
-		due := t.uncommitted && time.Since(t.committed) >= t.o.CommitInterval
+		due := t.uncommitted && (t.idle || time.Since(t.committed) >= t.o.CommitInterval)
 		if due && !w.busy {
 			if err := t.commit(ctx); err != nil {
 				return err
@@ -171,7 +174,7 @@ func (t *Task) commit(ctx context.Context) error {
 	if err := t.cursor.Commit(committing); err != nil {
 		return fmt.Errorf("commit offsets: %w", err)
 	}
-	t.uncommitted, t.committed = false, time.Now()
+	t.uncommitted, t.idle, t.committed = false, false, time.Now()
 	return nil
 }
 
@@ -183,7 +186,7 @@ func (t *Task) fill(ctx, running context.Context, writing bool, b *Batch) error 
 		polling = ctx
 		if t.uncommitted {
 			var cancel context.CancelFunc
-			polling, cancel = context.WithDeadline(ctx, t.committed.Add(t.o.CommitInterval))
+			polling, cancel = context.WithTimeout(ctx, min(idleCommit, t.o.CommitInterval-time.Since(t.committed)))
 			defer cancel()
 		}
 	}
@@ -192,6 +195,7 @@ func (t *Task) fill(ctx, running context.Context, writing bool, b *Batch) error 
 		records, err := t.cursor.Poll(polling, limit)
 		if err != nil {
 			if polling.Err() != nil && errors.Is(err, polling.Err()) {
+				t.idle = !writing && len(b.Next) == 0
 				return nil
 			}
 			return ended(ctx, fmt.Errorf("poll: %w", err))
@@ -228,7 +232,10 @@ func (t *Task) decode(ctx context.Context, b *Batch, records []topic.Record) err
 			b.Next[p] = at
 			continue
 		}
-		r, keep, err := t.record(ctx, b, raw)
+		n := len(b.Records)
+		b.Records = append(b.Records, Record{})
+		r := &b.Records[n]
+		keep, err := t.record(ctx, b, raw, r)
 		if err != nil {
 			if err := t.report(ctx, raw, err); err != nil {
 				return recordError(raw, err)
@@ -236,36 +243,38 @@ func (t *Task) decode(ctx context.Context, b *Batch, records []topic.Record) err
 			keep = false
 		}
 		b.Next[p] = raw.Offset + 1
-		if keep {
-			r.Source = p
-			r.Headers = b.own(r.Headers)
-			if isolates {
-				r.raw = b.keep(raw)
-			}
-			b.Records = append(b.Records, r)
+		if !keep {
+			*r = Record{}
+			b.Records = b.Records[:n]
+			continue
+		}
+		r.Source = p
+		r.Headers = b.own(r.Headers)
+		if isolates {
+			r.raw = b.keep(raw)
 		}
 	}
 	return nil
 }
 
-// record decodes and transforms a record; keep is false for one that a transform drops.
-func (t *Task) record(ctx context.Context, b *Batch, raw *topic.Record) (r Record, keep bool, err error) {
-	if err = t.o.Retry.do(ctx, func() error {
-		r, err = t.o.Decoder.Decode(b, raw)
+// record decodes and transforms a record into r, which is in b; keep is false for one that a transform drops.
+func (t *Task) record(ctx context.Context, b *Batch, raw *topic.Record, r *Record) (keep bool, err error) {
+	if err = t.o.Retry.do(ctx, func() (err error) {
+		*r, err = t.o.Decoder.Decode(b, raw)
 		return err
 	}); err != nil {
-		return r, false, err
+		return false, err
 	}
 	r.Source = topic.Partition{Topic: raw.Topic, Partition: raw.Partition}
 	for _, transform := range t.o.Transforms {
-		if err = t.o.Retry.do(ctx, func() error {
-			keep, err = transform.Apply(b, &r)
+		if err = t.o.Retry.do(ctx, func() (err error) {
+			keep, err = transform.Apply(b, r)
 			return err
 		}); err != nil || !keep {
-			return r, false, err
+			return false, err
 		}
 	}
-	return r, true, nil
+	return true, nil
 }
 
 // recordError is the error of one record, unless it is one that may pass by itself.

@@ -212,6 +212,18 @@ func TestTaskCommitsUnderLoad(t *testing.T) {
 	close(w.entered)
 }
 
+func TestTaskCommitsOnceThereIsNothingToRead(t *testing.T) {
+	log, w := sinktest.NewLog(), &recorder{}
+	fill(t, log, 0, 10)
+	o := options(log, w)
+	o.CommitInterval = time.Hour
+	stop := start(t, o)
+	waitFor(t, "the commit", func() bool { return committed(log) == 10 })
+	fill(t, log, 10, 11)
+	waitFor(t, "the next one", func() bool { return committed(log) == 11 })
+	require.NoError(t, stop())
+}
+
 func TestTaskFinishesItsBatchesWhenItsContextEnds(t *testing.T) {
 	log := sinktest.NewLog()
 	w := &recorder{entered: make(chan int, 1), release: make(chan struct{})}
