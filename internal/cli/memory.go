@@ -8,7 +8,7 @@ import (
 )
 
 // gcPercent keeps the resident set small. The paths of changes allocate nothing, so that collections stay rare all the
-// same. The environment variable GOGC goes before it.
+// same; where they do not, pacing lets the heap grow more. The environment variable GOGC goes before it.
 const gcPercent = 25
 
 // softLimit is where the collector begins to work harder, because rows of many megabytes are on their way: what is left of
@@ -19,6 +19,7 @@ const softLimit = 384 << 20
 func LimitMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+		newPacer()
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(softLimit)
