@@ -208,9 +208,13 @@ func (c *client) consume(v config.Values) {
 		isolation = kgo.ReadCommitted()
 	}
 	c.fromEnd = v.Get("auto.offset.reset") == "latest"
+	most, partition := v.Int("fetch.max.bytes"), v.Int("max.partition.fetch.bytes")
+	if !v.Has("fetch.max.bytes") {
+		most = max(most, partition)
+	}
 	c.opts = append(c.opts, kgo.Balancers(balancers...), kgo.FetchIsolationLevel(isolation), kgo.FetchMinBytes(int32(v.Int("fetch.min.bytes"))),
-		kgo.FetchMaxBytes(int32(v.Int("fetch.max.bytes"))), kgo.FetchMaxWait(v.Millis("fetch.max.wait.ms")),
-		kgo.FetchMaxPartitionBytes(int32(v.Int("max.partition.fetch.bytes"))), kgo.BrokerMaxReadBytes(int32(min(2*max(v.Int("fetch.max.bytes"), 100<<20), 1<<30))),
+		kgo.FetchMaxBytes(int32(most)), kgo.FetchMaxWait(v.Millis("fetch.max.wait.ms")),
+		kgo.FetchMaxPartitionBytes(int32(partition)), kgo.BrokerMaxReadBytes(int32(min(2*max(most, 100<<20), 1<<30))),
 		kgo.SessionTimeout(v.Millis("session.timeout.ms")), kgo.HeartbeatInterval(v.Millis("heartbeat.interval.ms")), kgo.RebalanceTimeout(v.Millis("max.poll.interval.ms")))
 	if id := v.Get("group.instance.id"); id != "" {
 		c.opts = append(c.opts, kgo.InstanceID(id))

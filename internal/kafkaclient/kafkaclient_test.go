@@ -105,6 +105,29 @@ func TestOptions(t *testing.T) {
 	require.Equal(t, "worker", newClient(t, o.Admin).OptValue(kgo.ClientID), "admin clients have the worker's own settings")
 }
 
+func TestBytesOfAFetch(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		properties       map[string]string
+		whole, partition int32
+	}{
+		{"as it comes", nil, 4 << 20, 2 << 20},
+		{"large partitions", map[string]string{"consumer.max.partition.fetch.bytes": "10000000"}, 10000000, 10000000},
+		{"both given", map[string]string{"consumer.max.partition.fetch.bytes": "3000000", "consumer.fetch.max.bytes": "50000000"}, 50000000, 3000000},
+		{"less than a partition's", map[string]string{"consumer.fetch.max.bytes": "1000000"}, 1000000, 1000000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, problems := NewWorker(with(c.properties))
+			require.Empty(t, problems)
+			o, err := w.Options(nil, "c")
+			require.NoError(t, err)
+			client := newClient(t, o.Consumer)
+			require.Equal(t, c.whole, client.OptValue(kgo.FetchMaxBytes))
+			require.Equal(t, c.partition, client.OptValue(kgo.FetchMaxPartitionBytes))
+		})
+	}
+}
+
 func TestOverridePolicy(t *testing.T) {
 	overrides := map[string]string{"producer.override.linger.ms": "1", "consumer.override.security.protocol": "SSL", "name": "c"}
 	for policy, want := range map[string][]string{
