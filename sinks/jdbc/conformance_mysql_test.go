@@ -3,9 +3,6 @@
 package jdbc_test
 
 import (
-	"cmp"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,58 +13,10 @@ import (
 	"freshet/schema"
 	"freshet/sinks"
 	"freshet/sinks/jdbc"
-	"freshet/sinks/sinktest"
 )
 
 // mysqlServers are both kinds of servers that the dialect knows.
 var mysqlServers = map[string]func(testing.TB) *testdb.MySQLServer{"MySQL": testdb.MySQL, "MariaDB": testdb.MariaDB}
-
-// TestMySQLConformance runs the suite with and without offsets in the target, with several connections, and with tables whose
-// changes must keep their order.
-func TestMySQLConformance(t *testing.T) {
-	defer jdbc.SetLaneRows(1)()
-	for name, server := range mysqlServers {
-		for _, c := range []struct{ name, extra, offsets, connections string }{
-			{name: "plain"},
-			{name: "offsets", offsets: "freshet_offsets"},
-			{name: "connections", connections: "3"},
-			{name: "connections, offsets", connections: "4", offsets: "freshet_offsets"},
-			{name: "another unique index", extra: "alter table items add unique (n)"},
-			{name: "cascading reference", extra: "create table child(id bigint, foreign key (id) references items(id) on delete cascade)", offsets: "offs"},
-		} {
-			t.Run(name+" "+c.name, func(t *testing.T) {
-				sinktest.Run(t, func(t *testing.T) sinktest.Target {
-					s := server(t)
-					s.Exec(t, "create table items(id bigint primary key, v varchar(60), n int)")
-					if c.extra != "" {
-						s.Exec(t, c.extra)
-					}
-					return mysqlTarget(s, c.offsets, c.connections)
-				})
-			})
-		}
-	}
-}
-
-func mysqlTarget(s *testdb.MySQLServer, offsets, connections string) sinktest.Target {
-	return sinktest.Target{
-		Open: func(t testing.TB) sinks.Writer {
-			return open(t, mysqlProperties(s, "collection.name.format", "items", "offsets.table.name", offsets, "write.connections", cmp.Or(connections, "1")), nil)
-		},
-		Rows: func(t testing.TB) map[int64]string {
-			rows := map[int64]string{}
-			for _, r := range s.Rows(t, "select id, coalesce(v, '"+sinktest.Null+"') from items") {
-				id, err := strconv.ParseInt(r[0], 10, 64)
-				require.NoError(t, err)
-				rows[id] = r[1]
-			}
-			return rows
-		},
-		Break:   func() { breakMySQLWriters(s) },
-		InParts: connections != "",
-		Poison:  strings.Repeat("too long ", 10),
-	}
-}
 
 // mysqlProperties are those of an upsert by record key with deletes, and pairs beyond.
 func mysqlProperties(s *testdb.MySQLServer, pairs ...string) map[string]string {

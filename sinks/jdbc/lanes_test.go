@@ -3,7 +3,6 @@
 package jdbc_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -13,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"freshet/change"
-	"freshet/emitter/topic"
 	"freshet/internal/testdb"
 	"freshet/schema"
 	"freshet/sinks"
@@ -55,44 +53,30 @@ func TestLanesGoOnWhereEachOfThemIs(t *testing.T) {
 func TestLanesApplyEveryRecordOnce(t *testing.T) {
 	defer jdbc.SetLaneRows(1)()
 	s := testdb.Postgres(t)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r, _ := newRand(t)
 	f := newFeed("lanes", 1, fieldOf("id", schema.Int64), fieldOf("n", schema.Int64))
-	p := topic.Partition{Topic: "lanes"}
 	const records = 3000
 	properties := upsert(s, "offsets.table.name", "freshet_offsets", "write.connections", "3")
 	s.Exec(t, "create table lanes(id bigint primary key, n bigint)")
 	blocker := s.Connect(t)
 	split := false
-	for {
-		w := open(t, properties, nil)
-		positions, err := w.(sinks.Positioner).Positions(t.Context())
-		require.NoError(t, err)
-		at := positions[p]
-		if at == records {
-			require.NoError(t, w.Close(t.Context()))
-			break
-		}
-		for crashed := false; !crashed && at < records; at = f.next {
-			b := newBatch()
-			f.next = at
-			for n := min(records-at, 50+r.Int64N(200)); n > 0; n-- {
-				f.change(b, change.Create, f.next, f.next)
-			}
-			step := []string{"", "sink.commit.before", "sink.commit.after"}[r.IntN(3)]
+	m := mortal{
+		rand: r, feed: f, records: records, least: 50, most: 250, steps: []string{"", "sink.commit.before", "sink.commit.after"},
+		open: func() sinks.Writer { return open(t, properties, nil) }, breakWriters: func() { breakWriters(s) },
+		add: func(b *sinks.Batch) { f.change(b, change.Create, f.next, f.next) },
+		before: func(step string, at int64) (after func()) {
 			if step == "sink.commit.after" { // holds up the lane of this key
 				_, err := blocker.Exec(t.Context(), "begin; insert into lanes values ("+strconv.FormatInt(at, 10)+") on conflict do nothing")
 				require.NoError(t, err)
 			}
-			crashed = !survives(t, w, b, step, func() { breakWriters(s) })
-			_, err := blocker.Exec(t.Context(), "rollback")
-			require.NoError(t, err)
-		}
-		breakWriters(s)
-		_ = w.Close(context.WithoutCancel(t.Context())) // its connections are gone
-		split = split || s.Text(t, "select count(distinct next_offset) from freshet_offsets") > "1"
+			return func() {
+				_, err := blocker.Exec(t.Context(), "rollback")
+				require.NoError(t, err)
+			}
+		},
+		died: func() { split = split || s.Text(t, "select count(distinct next_offset) from freshet_offsets") > "1" },
 	}
+	m.run(t)
 	require.True(t, split, "a crash came between the commits of lanes")
 	require.Equal(t, fmt.Sprint(records, " ", records-1), rows(t, s, "select count(*), max(id) from lanes"))
 	require.Eventually(t, func() bool { // the server counts when its processes have ended
@@ -107,11 +91,8 @@ func TestLanesApplyEveryRecordOnce(t *testing.T) {
 func TestLanesOfChangingNumber(t *testing.T) {
 	defer jdbc.SetLaneRows(1)()
 	s := testdb.Postgres(t)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r, seed := newRand(t)
 	f := newFeed("lanes", 1, fieldOf("id", schema.Int64), fieldOf("n", schema.Int64))
-	p := topic.Partition{Topic: "lanes"}
 	const records, keys = 2000, 60
 	s.Exec(t, "create table lanes(id bigint primary key, n bigint)")
 	// The record at an offset is always the same one.
@@ -124,31 +105,21 @@ func TestLanesOfChangingNumber(t *testing.T) {
 			model[fmt.Sprint(key(at))] = fmt.Sprint(at)
 		}
 	}
-	for {
-		w := open(t, upsert(s, "offsets.table.name", "freshet_offsets", "write.connections", strconv.Itoa(1+r.IntN(4))), nil)
-		positions, err := w.(sinks.Positioner).Positions(t.Context())
-		require.NoError(t, err)
-		at := positions[p]
-		if at == records {
-			require.NoError(t, w.Close(t.Context()))
-			break
-		}
-		for crashed := false; !crashed && at < records; at = f.next {
-			b := newBatch()
-			f.next = at
-			for n := min(records-at, 1+r.Int64N(100)); n > 0; n-- {
-				if f.next%7 == 0 {
-					f.change(b, change.Delete, key(f.next), int64(0))
-				} else {
-					f.change(b, change.Update, key(f.next), f.next)
-				}
+	m := mortal{
+		rand: r, feed: f, records: records, least: 1, most: 101, steps: []string{"", "", "sink.commit.before", "sink.commit.after"},
+		open: func() sinks.Writer {
+			return open(t, upsert(s, "offsets.table.name", "freshet_offsets", "write.connections", strconv.Itoa(1+r.IntN(4))), nil)
+		},
+		breakWriters: func() { breakWriters(s) },
+		add: func(b *sinks.Batch) {
+			if f.next%7 == 0 {
+				f.change(b, change.Delete, key(f.next), int64(0))
+			} else {
+				f.change(b, change.Update, key(f.next), f.next)
 			}
-			step := []string{"", "", "sink.commit.before", "sink.commit.after"}[r.IntN(4)]
-			crashed = !survives(t, w, b, step, func() { breakWriters(s) })
-		}
-		breakWriters(s)
-		_ = w.Close(context.WithoutCancel(t.Context()))
+		},
 	}
+	m.run(t)
 	got := map[string]string{}
 	for _, row := range s.Rows(t, "select id, n from lanes") {
 		got[row[0]] = row[1]
@@ -156,40 +127,36 @@ func TestLanesOfChangingNumber(t *testing.T) {
 	require.Equal(t, model, got)
 }
 
+// transactionsOf is in how many transactions 400 new rows come, which may go over four connections.
+func transactionsOf(t *testing.T, s *testdb.Server, key schema.Kind, value func(i int64) any) string {
+	t.Helper()
+	w := open(t, upsert(s, "write.connections", "4", "collection.name.format", "items"), nil)
+	f := newFeed("items", 1, fieldOf("id", key), fieldOf("n", schema.Int64))
+	write(t, w, func(b *sinks.Batch) {
+		for i := range int64(400) {
+			f.change(b, change.Create, value(i), i)
+		}
+	})
+	require.NoError(t, w.Close(t.Context()))
+	return s.Text(t, "select count(distinct xmin::text) from items")
+}
+
 // TestDependentRowsGoOverOneConnection: what would fail or lock out of order is in the target all the same.
 func TestDependentRowsGoOverOneConnection(t *testing.T) {
 	defer jdbc.SetLaneRows(1)()
-	for _, extra := range []string{
-		"alter table items add unique (n)",
-		"create table child(id bigint references items on delete cascade)",
-		"create function f() returns trigger language plpgsql as 'begin return new; end'; create trigger t before insert on items for each row execute function f()",
+	for extra, want := range map[string]string{
+		"":                                 "4",
+		"alter table items add unique (n)": "1",
+		"create table child(id bigint references items on delete cascade)":                                                                                           "1",
+		"create function f() returns trigger language plpgsql as 'begin return new; end'; create trigger t before insert on items for each row execute function f()": "1",
 	} {
 		t.Run(extra, func(t *testing.T) {
 			s := testdb.Postgres(t)
 			s.Exec(t, "create table items(id bigint primary key, n bigint)")
-			require.NoError(t, s.Script(t, extra))
-			w := open(t, upsert(s, "write.connections", "4", "collection.name.format", "items"), nil)
-			defer w.Close(t.Context())
-			f := newFeed("items", 1, fieldOf("id", schema.Int64), fieldOf("n", schema.Int64))
-			write(t, w, func(b *sinks.Batch) {
-				for i := range int64(400) {
-					f.change(b, change.Create, i, i)
-				}
-			})
-			require.Equal(t, "1", s.Text(t, "select count(distinct xmin::text) from items"), "one transaction")
+			script(t, s, extra)
+			require.Equal(t, want, transactionsOf(t, s, schema.Int64, func(i int64) any { return i }))
 		})
 	}
-	s := testdb.Postgres(t)
-	s.Exec(t, "create table items(id bigint primary key, n bigint)")
-	w := open(t, upsert(s, "write.connections", "4", "collection.name.format", "items"), nil)
-	defer w.Close(t.Context())
-	f := newFeed("items", 1, fieldOf("id", schema.Int64), fieldOf("n", schema.Int64))
-	write(t, w, func(b *sinks.Batch) {
-		for i := range int64(400) {
-			f.change(b, change.Create, i, i)
-		}
-	})
-	require.Equal(t, "4", s.Text(t, "select count(distinct xmin::text) from items"), "four transactions")
 }
 
 // TestKeysThatAreTheSameToTheTargetGoOverOneConnection, whose order is theirs.
@@ -200,15 +167,7 @@ func TestKeysThatAreTheSameToTheTargetGoOverOneConnection(t *testing.T) {
 			s := testdb.Postgres(t)
 			s.Exec(t, "create collation folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
 			s.Exec(t, "create table items(id "+typ+" primary key, n bigint)")
-			w := open(t, upsert(s, "write.connections", "4", "collection.name.format", "items"), nil)
-			defer w.Close(t.Context())
-			f := newFeed("items", 1, fieldOf("id", schema.String), fieldOf("n", schema.Int64))
-			write(t, w, func(b *sinks.Batch) {
-				for i := range int64(400) {
-					f.change(b, change.Create, strconv.FormatInt(i, 10), i)
-				}
-			})
-			require.Equal(t, want, s.Text(t, "select count(distinct xmin::text) from items"))
+			require.Equal(t, want, transactionsOf(t, s, schema.String, func(i int64) any { return strconv.FormatInt(i, 10) }))
 		})
 	}
 }

@@ -231,7 +231,7 @@ func TestMySQLKeysFindTheirRows(t *testing.T) {
 					})
 					write(t, w, func(b *sinks.Batch) { f.change(b, change.Update, c.values[1], int64(1), "patched", unknown) })
 					write(t, w, func(b *sinks.Batch) { f.change(b, change.Delete, c.values[0], int64(1)) })
-					require.Equal(t, "1 patched w", mysqlRows(t, s, "select second, v, w from "+table))
+					require.Equal(t, "1 patched w", rows(t, s, "select second, v, w from "+table))
 				}
 			})
 		}
