@@ -21,7 +21,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"freshet/connect"
-	"freshet/internal/kafkaserver"
 	"freshet/internal/testdb"
 )
 
@@ -116,11 +115,11 @@ func (c *cluster) lines(t *testing.T, name string, n int) {
 	t.Logf("%s: %d lines, %d of them came again", name, n, again)
 }
 
-// Three workers are stopped and killed, twelve times, while lines come: none is missing, and they come in order.
+// Three workers are stopped and killed, eight times, while lines come: none is missing, and they come in order.
 func TestDistributedBounce(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, testdb.NewKafka(t, kafkaserver.Options{}).Address())
-	require.Len(t, c.bounce(t, 12), 4)
+	c := newCluster(t, testdb.Kafka(t).Address())
+	require.Len(t, c.bounce(t, 8), 4)
 }
 
 // bounce stops and kills three workers by turns, so many times, while lines come, and returns how many each file has.
@@ -182,7 +181,7 @@ func (c *cluster) bounce(t *testing.T, times int) map[string]int {
 // A worker that is killed leaves its tasks to the others; a request goes to any worker; the leader may go.
 func TestDistributedFailover(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, testdb.NewKafka(t, kafkaserver.Options{}).Address())
+	c := newCluster(t, testdb.Kafka(t).Address())
 	first := c.start(t) // leads
 	second := c.start(t)
 	require.NoError(t, os.WriteFile(c.file("a"), []byte("0\n1\n"), 0o600))

@@ -15,7 +15,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"freshet/internal/kafkaserver"
 	"freshet/internal/testdb"
 )
 
@@ -49,7 +48,7 @@ func (c *cluster) committed(t *testing.T, name string) (out []*kgo.Record) {
 // Workers with exactly-once sources are stopped and killed while lines come: each line is there once, in order.
 func TestDistributedExactlyOnce(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, testdb.NewKafka(t, kafkaserver.Options{}).Address())
+	c := newCluster(t, testdb.Kafka(t).Address())
 	c.more = properties{"exactly.once.source.support": "enabled"}
 	for name, n := range c.bounce(t, 6) {
 		var records []*kgo.Record
@@ -67,7 +66,7 @@ func TestDistributedExactlyOnce(t *testing.T) {
 // The config topic of a worker with exactly-once sources says what the recorded one did of connector eos1.
 func TestGoldenExactlyOnce(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, testdb.NewKafka(t, kafkaserver.Options{}).Address())
+	c := newCluster(t, testdb.Kafka(t).Address())
 	c.more = properties{"exactly.once.source.support": "enabled"}
 	w := c.start(t)
 	require.NoError(t, os.WriteFile(c.file("eos1.in"), []byte("a\nb\nc\n"), 0o600))

@@ -45,7 +45,7 @@ func TestMixedGroup(t *testing.T) {
 	w.do(t, "PUT", "/connectors/"+sourceName+"/config", h.capturing())
 	h.running(t, w, sourceName)
 	w.awaitSlot(t, h.source, "t")
-	const rows = 40
+	const rows = 10
 	rounds, stop := h.counting(t, rows)
 	defer stop()
 	w.do(t, "PUT", "/connectors/"+sinkName+"/config", sinkConfig(h.target).with(properties{"topics.regex": "", "topics": h.topic()}))

@@ -21,7 +21,6 @@ import (
 
 	"freshet/capture"
 	"freshet/connect"
-	"freshet/internal/kafkaserver"
 	"freshet/internal/testdb"
 )
 
@@ -49,7 +48,7 @@ func TestSnapshotMovesToAnotherWorker(t *testing.T) {
 	const rows = 20_000
 	source := testdb.Postgres(t)
 	source.Exec(t, fmt.Sprintf("%s create table others(id int primary key); insert into items select g, 0, 'old' from generate_series(1, %d) g; insert into others select g from generate_series(1, 100) g", itemsDDL, rows))
-	c := newCluster(t, testdb.NewKafka(t, kafkaserver.Options{}).Address())
+	c := newCluster(t, testdb.Kafka(t).Address())
 	c.more = plainJSON
 	workers := []*worker{c.start(t), c.start(t)}
 	workers[0].do(t, "PUT", "/connectors/"+sourceName+"/config", sourceConfig(source).with(properties{
@@ -124,13 +123,13 @@ func TestInitialSnapshotMovesToAnotherWorker(t *testing.T) {
 	const rows, blocks = 20_000, 40
 	source := testdb.Postgres(t)
 	source.Exec(t, fmt.Sprintf("%s insert into items select g, 0, repeat('x', 500) from generate_series(1, %d) g; analyze items", itemsDDL, rows))
-	c := newCluster(t, testdb.NewKafka(t, kafkaserver.Options{}).Address())
+	c := newCluster(t, testdb.Kafka(t).Address())
 	c.more = plainJSON
-	quota := c.quota(t, "connector-producer-"+sourceName+"-0", 512<<10)
+	quota := c.quota(t, c.group, 512<<10)
 	workers := []*worker{c.start(t), c.start(t)}
 	workers[0].do(t, "PUT", "/connectors/"+sourceName+"/config", sourceConfig(source).with(properties{
 		"topic.prefix": c.group, "snapshot.max.threads.multiplier": strconv.Itoa(blocks), "max.batch.size": "100", "max.queue.size": "200",
-		"producer.override.batch.size": "65536", "topic.creation.default.partitions": "3", "topic.creation.default.replication.factor": "1",
+		"producer.override.client.id": c.group, "producer.override.batch.size": "65536", "topic.creation.default.partitions": "3", "topic.creation.default.replication.factor": "1",
 	}))
 	var position string
 	waitFor(t, "a finished block in the position", func() bool {
