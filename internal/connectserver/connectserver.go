@@ -40,25 +40,24 @@ const heapMB = 768
 
 // Server is a worker that runs, or was stopped.
 type Server struct {
+	*serverproc.Home
 	programs javaserver.Programs
 	class    string
 	args     []string
 	url      string
-	dir      string
-	process  *serverproc.Server
 }
 
 // Distributed starts a worker of a group. The file is its worker.properties, whose listeners is an address of this machine;
 // plugin.path is added to it.
 func Distributed(ctx context.Context, p javaserver.Programs, file, listener string) (*Server, error) {
-	dir, err := serverproc.Folder("freshet-connect-")
+	home, err := serverproc.NewHome("freshet-connect-")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{programs: p, class: "org.apache.kafka.connect.cli.ConnectDistributed", url: listener, dir: dir}
+	s := &Server{Home: home, programs: p, class: "org.apache.kafka.connect.cli.ConnectDistributed", url: listener}
 	text, err := os.ReadFile(file)
 	if err == nil {
-		own := filepath.Join(dir, "worker.properties")
+		own := s.Path("worker.properties")
 		s.args = []string{own}
 		plugins := "\nplugin.path=" + filepath.Join(p.Libs, "plugins") + "\nplugin.discovery=hybrid_warn\n"
 		err = os.WriteFile(own, append(text, plugins...), 0o600)
@@ -82,31 +81,18 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	cmd := s.programs.Command(context.WithoutCancel(ctx), heapMB, append([]string{s.class}, s.args...)...)
-	cmd.Dir = s.dir
-	s.process, err = serverproc.Start(ctx, cmd, u.Host, filepath.Join(s.dir, "worker.log"))
-	return err
+	return s.Run(ctx, cmd, u.Host)
 }
 
 // patience is how long a worker may take to stop its connectors.
 const patience = 60 * time.Second
 
 // Stop ends the worker in order.
-func (s *Server) Stop() {
-	if s.process != nil {
-		s.process.Stop(patience)
-		s.process = nil
-	}
-}
-
-// Kill ends the worker at once.
-func (s *Server) Kill() {
-	s.process.Kill()
-	s.process = nil
-}
+func (s *Server) Stop() { s.Home.Stop(patience) }
 
 // Log are the lines of the worker's log that have one of the words in them.
 func (s *Server) Log(words ...string) string {
-	text, err := os.ReadFile(filepath.Join(s.dir, "worker.log"))
+	text, err := os.ReadFile(s.LogPath())
 	if err != nil {
 		return err.Error()
 	}
@@ -120,10 +106,4 @@ func (s *Server) Log(words ...string) string {
 		}
 	}
 	return out.String()
-}
-
-// Close ends the worker and removes its folder.
-func (s *Server) Close() error {
-	s.Kill()
-	return os.RemoveAll(s.dir)
 }

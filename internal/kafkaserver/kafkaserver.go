@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,20 +32,19 @@ type Options struct {
 
 // Server is a broker that runs, or was stopped.
 type Server struct {
-	o       Options
-	dir     string
-	port    int
-	others  map[string]int     // ports of further listeners
-	process *serverproc.Server // nil while stopped
+	*serverproc.Home
+	o      Options
+	port   int
+	others map[string]int // ports of further listeners
 }
 
 // New starts a server.
 func New(ctx context.Context, o Options) (*Server, error) {
-	dir, err := serverproc.Folder("freshet-kafka-")
+	home, err := serverproc.NewHome("freshet-kafka-")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, dir: dir}
+	s := &Server{Home: home, o: o}
 	if err = s.prepare(ctx); err == nil {
 		err = s.Start(ctx)
 	}
@@ -75,7 +73,7 @@ func (s *Server) prepare(ctx context.Context) error {
 		"listener.security.protocol.map":                   "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
 		"controller.listener.names":                        "CONTROLLER",
 		"controller.quorum.voters":                         "1@127.0.0.1:" + strconv.Itoa(ports[1]),
-		"log.dirs":                                         filepath.Join(s.dir, "data"),
+		"log.dirs":                                         s.Path("data"),
 		"offsets.topic.replication.factor":                 "1",
 		"offsets.topic.num.partitions":                     "1",
 		"transaction.state.log.replication.factor":         "1",
@@ -110,7 +108,7 @@ func (s *Server) prepare(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) config() string { return filepath.Join(s.dir, "server.properties") }
+func (s *Server) config() string { return s.Path("server.properties") }
 
 // heapMB is enough for a broker of tests.
 const heapMB = 320
@@ -127,24 +125,7 @@ func (s *Server) AddressOf(protocol string) string {
 func (s *Server) Programs() Programs { return s.o.Programs }
 
 // Start starts a stopped server and waits until it answers.
-func (s *Server) Start(ctx context.Context) (err error) {
+func (s *Server) Start(ctx context.Context) error {
 	cmd := s.o.Programs.Command(context.WithoutCancel(ctx), heapMB, "kafka.Kafka", s.config()) // it lives until it is stopped, not as long as a call
-	cmd.Dir = s.dir
-	s.process, err = serverproc.Start(ctx, cmd, s.Address(), filepath.Join(s.dir, "server.log"))
-	return err
-}
-
-// Kill ends the server at once, as a power cut would.
-func (s *Server) Kill() {
-	s.process.Kill()
-	s.process = nil
-}
-
-// Close ends the server and removes its folder.
-func (s *Server) Close() error {
-	s.Kill()
-	if err := os.RemoveAll(s.dir); err != nil {
-		return fmt.Errorf("remove the folder of Kafka: %w", err)
-	}
-	return nil
+	return s.Run(ctx, cmd, s.Address())
 }

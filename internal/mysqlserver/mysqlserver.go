@@ -12,8 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,10 +43,9 @@ type Options struct {
 
 // Server is a server that runs, or was killed. Its methods are for one goroutine at a time.
 type Server struct {
-	opt     Options
-	dir     string // holds data/ and server.log
-	port    int
-	process *serverproc.Server // nil while it does not run
+	*serverproc.Home // its folder holds data/ and server.log
+	opt              Options
+	port             int
 }
 
 // defaults are the options every server begins with: small, with a whole binary log, and without waits for the disk.
@@ -73,11 +70,11 @@ var own = map[Kind]map[string]string{
 
 // New makes a server's folder and starts the server.
 func New(ctx context.Context, o Options) (*Server, error) {
-	dir, err := serverproc.Folder("freshet-" + string(o.Programs.Kind) + "-")
+	home, err := serverproc.NewHome("freshet-" + string(o.Programs.Kind) + "-")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opt: o, dir: dir}
+	s := &Server{Home: home, opt: o}
 	if err = s.makeData(ctx); err == nil {
 		err = s.firstStart(ctx)
 	}
@@ -103,37 +100,20 @@ func (s *Server) firstStart(ctx context.Context) error {
 }
 
 // Start starts a killed server on the port it had, and waits until it accepts connections.
-func (s *Server) Start(ctx context.Context) (err error) {
+func (s *Server) Start(ctx context.Context) error {
 	settings := maps.Clone(defaults)
 	maps.Copy(settings, own[s.opt.Programs.Kind])
 	maps.Copy(settings, s.opt.Settings)
 	settings["port"] = strconv.Itoa(s.port)
-	settings["socket"] = filepath.Join(s.dir, "s.sock")
-	settings["pid-file"] = filepath.Join(s.dir, "pid")
-	args := s.opt.Programs.base(s.dataDir(), s.dir)
+	settings["socket"] = s.Path("s.sock")
+	settings["pid-file"] = s.Path("pid")
+	args := s.opt.Programs.base(s.dataDir(), s.Dir)
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		args = append(args, "--"+name+"="+settings[name])
 	}
 	// The server lives until it is killed, not as long as this call.
 	cmd := s.opt.Programs.command(context.WithoutCancel(ctx), args...)
-	cmd.Dir = s.dir
-	s.process, err = serverproc.Start(ctx, cmd, "127.0.0.1:"+strconv.Itoa(s.port), filepath.Join(s.dir, "server.log"))
-	return err
-}
-
-// Kill ends the server at once, as a power cut would. What it has committed is on disk.
-func (s *Server) Kill() {
-	s.process.Kill()
-	s.process = nil
-}
-
-// Close ends the server and removes its folder.
-func (s *Server) Close() error {
-	s.Kill()
-	if err := os.RemoveAll(s.dir); err != nil {
-		return fmt.Errorf("remove the folder of %s: %w", s.opt.Programs.Kind, err)
-	}
-	return nil
+	return s.Run(ctx, cmd, "127.0.0.1:"+strconv.Itoa(s.port))
 }
 
 // Host is the address the server listens on.
@@ -142,7 +122,4 @@ func (s *Server) Host() string { return "127.0.0.1" }
 // Port is the same over restarts.
 func (s *Server) Port() int { return s.port }
 
-// LogPath is the file with the server's messages.
-func (s *Server) LogPath() string { return filepath.Join(s.dir, "server.log") }
-
-func (s *Server) dataDir() string { return filepath.Join(s.dir, "data") }
+func (s *Server) dataDir() string { return s.Path("data") }

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -42,9 +41,8 @@ func Find(ctx context.Context, log *slog.Logger) (Programs, error) {
 
 // Server is a registry that runs.
 type Server struct {
-	dir     string
-	port    int
-	process *serverproc.Server
+	*serverproc.Home
+	port int
 }
 
 // heap bounds the memory of a registry of tests.
@@ -52,19 +50,18 @@ const heap = "-Xmx256m"
 
 // New starts a server and waits until it answers.
 func New(ctx context.Context, p Programs) (*Server, error) {
-	dir, err := serverproc.Folder("freshet-registry-")
+	home, err := serverproc.NewHome("freshet-registry-")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir}
+	s := &Server{Home: home}
 	ports, err := serverproc.FreePorts(1)
 	if err == nil {
 		s.port = ports[0]
 		cmd := exec.CommandContext(context.WithoutCancel(ctx), p.Java, heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", // it lives until it is closed
 			"-Dquarkus.http.host=127.0.0.1", "-Dquarkus.http.port="+strconv.Itoa(s.port),
 			"-jar", filepath.Join(p.Libs, "apicurio-registry-app-"+Version+"-runner.jar"))
-		cmd.Dir = dir
-		s.process, err = serverproc.Start(ctx, cmd, "127.0.0.1:"+strconv.Itoa(s.port), filepath.Join(dir, "server.log"))
+		err = s.Run(ctx, cmd, "127.0.0.1:"+strconv.Itoa(s.port))
 	}
 	if err == nil {
 		err = s.ready(ctx)
@@ -94,19 +91,10 @@ func (s *Server) ready(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("the registry does not answer: %w: %s", ctx.Err(), s.process.Tail())
+			return fmt.Errorf("the registry does not answer: %w: %s", ctx.Err(), s.Tail())
 		}
 	}
 }
 
 // URL is the root of Confluent's API.
 func (s *Server) URL() string { return "http://127.0.0.1:" + strconv.Itoa(s.port) + "/apis/ccompat/v7" }
-
-// Close ends the server and removes its folder.
-func (s *Server) Close() error {
-	s.process.Kill()
-	if err := os.RemoveAll(s.dir); err != nil {
-		return fmt.Errorf("remove the folder of the registry: %w", err)
-	}
-	return nil
-}

@@ -61,8 +61,9 @@ func target(s server, offsets, connections string) sinktest.Target {
 			}
 			return rows
 		},
-		Break:   s.breakWriters,
-		InParts: connections != "",
-		Poison:  strings.Repeat("too long ", 10),
+		Break:        s.breakWriters,
+		InParts:      connections != "",
+		Poison:       strings.Repeat("too long ", 10),
+		KeepsOffsets: offsets != "",
 	}
 }

@@ -49,8 +49,9 @@ func sqliteTarget(f *sqliteFile, offsets string) sinktest.Target {
 			}
 			return rows
 		},
-		Break:  func() { breakFile(f.path) },
-		Poison: strings.Repeat("too long ", 10),
+		Break:        func() { breakFile(f.path) },
+		Poison:       strings.Repeat("too long ", 10),
+		KeepsOffsets: offsets != "",
 	}
 }
 

@@ -17,7 +17,7 @@ func TestMemory(t *testing.T) {
 			Open:   func(testing.TB) sinks.Writer { return store.Open() },
 			Rows:   func(testing.TB) map[int64]string { return store.Rows() },
 			Break:  store.Break,
-			Poison: sinktest.MemoryPoison,
+			Poison: sinktest.MemoryPoison, KeepsOffsets: true,
 		}
 	})
 }

@@ -5,6 +5,7 @@ package e2e
 import (
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -61,8 +62,13 @@ func diskFull(t *testing.T, d disk) {
 	rows++
 	source.Exec(t, "insert into items values ($1, 0, 'while it is full')", rows)
 
-	// A worker can be stopped while the disk is full, and started: it waits, or says why it does not start.
-	w.stop(t)
+	// A worker can be stopped while the disk is full, with a word where its folder could not be closed, and started: it waits, or
+	// says why it does not start.
+	w.signal(t, syscall.SIGTERM)
+	if code := w.wait(t); code != 0 {
+		require.Equal(t, 1, code)
+		requireWords(t, w.err.String(), append(d.words, d.dir)...)
+	}
 	require.Equal(t, "t", source.Text(t, "select confirmed_flush_lsn <= '"+end+"' from pg_replication_slots where slot_name = 'e2e_"+source.Database+"'"),
 		"what is not stored is not confirmed")
 	p := s.launch(t)
