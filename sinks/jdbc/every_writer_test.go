@@ -4,8 +4,10 @@ package jdbc_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 
@@ -275,6 +277,26 @@ func TestTablesChangeUnderWay(t *testing.T) {
 		wider := newFeed("items", 1, required("id", schema.Int64), fieldOf("v", schema.String), fieldOf("n", schema.Int32), fieldOf("q", schema.Int32), fieldOf("r", schema.Int32))
 		write(t, w, func(b *sinks.Batch) { wider.change(b, change.Create, int64(1), "v", int64(1), int64(2), int64(3)) })
 		require.Equal(t, "1 1 2 3", rows(t, s, "select id, n, q, r from items"))
+	})
+}
+
+// TestTargetThatIsAway: where nobody answers the worker tries again soon, where the server refuses it waits longer.
+func TestTargetThatIsAway(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	eachServer(t, func(t *testing.T, s server) {
+		away := func(url string) bool {
+			t.Helper()
+			_, err := tryOpen(t, s.upsert("connection.url", url, "connection.username", "freshet", "connection.password", "p"), nil)
+			require.Error(t, err)
+			var a interface{ Away() bool }
+			return errors.As(err, &a) && a.Away() && retriable(err)
+		}
+		scheme := map[string]string{"PostgreSQL": "postgresql", "MySQL": "mysql", "MariaDB": "mariadb"}[s.kind]
+		require.True(t, away("jdbc:"+scheme+"://"+l.Addr().String()+"/x"))
+		require.True(t, away("jdbc:"+scheme+"://nosuch.invalid/x"))
+		require.False(t, away(s.urlOf("nosuch")))
 	})
 }
 

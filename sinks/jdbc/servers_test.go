@@ -25,6 +25,7 @@ type server struct {
 	database
 	kind         string
 	upsert       func(pairs ...string) map[string]string // properties
+	urlOf        func(database string) string            // connection.url of another database
 	breakWriters func()                                  // ends their sessions and waits until they are gone
 	waiting      string                                  // the query for how many writers wait for another one's end
 	// What the server says of a row whose key is there, and of one that lacks a value.
@@ -37,6 +38,7 @@ var servers = map[string]func(t testing.TB) server{
 		s := testdb.Postgres(t)
 		return server{
 			database: s, kind: "PostgreSQL", upsert: func(pairs ...string) map[string]string { return upsert(s, pairs...) },
+			urlOf:        func(name string) string { return s.DSNFor(name, s.User, s.Password) },
 			breakWriters: func() { breakWriters(s) },
 			waiting:      "select count(*) from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())",
 			duplicate:    "duplicate key value violates unique constraint", missing: `null value in column "v"`,
@@ -49,6 +51,7 @@ var servers = map[string]func(t testing.TB) server{
 func ofMySQL(s *testdb.MySQLServer, kind string) server {
 	return server{
 		database: s, kind: kind, upsert: func(pairs ...string) map[string]string { return mysqlUpsert(s, pairs...) },
+		urlOf:        func(name string) string { return strings.TrimSuffix(s.URL(), s.Database) + name },
 		breakWriters: func() { breakMySQLWriters(s) },
 		waiting:      "select count(*) from information_schema.processlist where state = 'User lock' and db = database()",
 		duplicate:    "Duplicate entry '1' for key", missing: "Field 'v' doesn't have a default value",

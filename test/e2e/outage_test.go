@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,7 +119,11 @@ func TestTargetRestarts(t *testing.T) {
 	s := pair(t, source, target)
 	w := s.start(t)
 	equal(t, source, target)
-	for _, o := range outages {
+	for n, o := range outages {
+		// What is committed is progress, after which the waits are short again.
+		waitFor(t, "the sink to commit", func() bool {
+			return strings.Contains(w.do(t, "GET", "/connectors/"+sinkName+"/offsets", nil), fmt.Sprintf(`"kafka_offset":%d`, 1+2*n))
+		})
 		source.Exec(t, "update items set n = n + 1") // may be on its way when the server goes
 		o.down(t, target)
 		source.Exec(t, "update items set n = n + 1")

@@ -248,6 +248,7 @@ func verified(c *tls.Config, params url.Values, mode string) (*tls.Config, bool,
 // connect tries the addresses in order.
 func (t *target) connect(ctx context.Context) (driver.Conn, error) {
 	var errs []error
+	away := true
 	for _, address := range t.addresses {
 		c := t.config.Clone()
 		c.Addr = address
@@ -263,7 +264,11 @@ func (t *target) connect(ctx context.Context) (driver.Conn, error) {
 		if err == nil {
 			return conn, nil
 		}
+		away = away && dialect.Unreachable(err)
 		errs = append(errs, fmt.Errorf("connect to %s at %s, database %q, as %q: %w: %s", t.product, address, c.DBName, c.User, err, connectHint(err)))
+	}
+	if away {
+		return nil, &dialect.AwayError{Err: errors.Join(errs...)}
 	}
 	return nil, errors.Join(errs...)
 }

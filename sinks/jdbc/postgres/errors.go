@@ -118,7 +118,12 @@ func connectError(cfg *pgconn.Config, err error) error {
 		address = cfg.Host
 	}
 	cause := causeOf(err)
-	return fmt.Errorf("connect to PostgreSQL at %s, database %q, as %q: %w: %s", address, cfg.Database, cfg.User, cause, connectHint(cause))
+	told := fmt.Errorf("connect to PostgreSQL at %s, database %q, as %q: %w: %s", address, cfg.Database, cfg.User, cause, connectHint(cause))
+	var pg *pgconn.PgError
+	if answered := errors.As(cause, &pg); answered && pg.Code == "57P03" || !answered && dialect.Unreachable(cause) { // it starts or stops
+		return &dialect.AwayError{Err: told}
+	}
+	return told
 }
 
 // causeOf drops pgconn's own wrapping, which repeats user and database.
