@@ -72,7 +72,8 @@ func (r *scriptReader) positions() []change.Position {
 // (or at once where release is nil).
 type fakeLog struct {
 	release chan struct{}
-	failAt  int // the unit with this number and all after it fail; 0 for none
+	frees   bool // before done
+	failAt  int  // the unit with this number and all after it fail; 0 for none
 	err     error
 
 	queue  chan func()
@@ -102,6 +103,9 @@ func (l *fakeLog) Append(_ context.Context, u topic.Unit, done func(error)) {
 		u.Records[i].Key = topic.Data{Head: u.Records[i].Key.Head, Body: append([]byte(nil), u.Records[i].Key.Body...)}
 	}
 	l.units = append(l.units, topic.Unit{Records: append([]topic.Record(nil), u.Records...), Mark: u.Mark})
+	if l.frees {
+		u.Free()
+	}
 	n := len(l.units)
 	l.queue <- func() {
 		if l.failAt > 0 && n >= l.failAt {

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,15 +33,26 @@ type Pipeline struct {
 }
 
 // frame is one place in the ring: a batch, and the unit made of it. It belongs to one goroutine at a time and travels
-// read → encode → log → commit → ring.
+// read → encode → log → ring.
 type frame struct {
 	batch   change.Batch
 	records []topic.Record
 	arena   []byte
 	mark    string
 	size    int64 // of the batch as it was read
-	err     error // of the log
 	extra   bool  // holds records of no batch: it moves no position and is no part of the ring
+}
+
+// flight is what is to be known of a unit until it is durable. It travels log → commit. The frame it came from may be used
+// again before, if the log needs its bytes no more.
+type flight struct {
+	seq     uint64
+	end     change.Position
+	records int64
+	age     age
+	extra   bool
+	err     error // of the log
+	freed   atomic.Bool
 }
 
 const (
@@ -49,12 +61,15 @@ const (
 	// largeBatch is from where on nothing is read until a batch is durable. A row may have a gigabyte, and several forms of it
 	// are in memory on the way: as read, as a record, and as the log writes it.
 	largeBatch = 8 << 20
+	// flightsAtMost bounds the units that a log has and that are not durable. A log that keeps their bytes until then has no
+	// more than there are frames.
+	flightsAtMost = 1024
 )
 
 // NewPipeline makes a pipeline; Run starts it. It does not close the reader or the log.
 func NewPipeline(r capture.Reader, l topic.Log, o Options) *Pipeline {
 	o = o.withDefaults()
-	return &Pipeline{reader: r, log: l, o: o, stats: o.Stats, pulse: newPulse(o.Heartbeat), flying: make(chan struct{}, o.BatchesInFlight+1)}
+	return &Pipeline{reader: r, log: l, o: o, stats: o.Stats, pulse: newPulse(o.Heartbeat), flying: make(chan struct{}, flightsAtMost)}
 }
 
 // Stats are the counters that this pipeline adds to.
@@ -74,7 +89,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		ring <- &frame{}
 	}
 	read := make(chan *frame, p.o.BatchesInFlight)
-	written := make(chan *frame, cap(p.flying))
+	written := make(chan *flight, cap(p.flying))
 
 	// Reading ends with readCtx, or ends it by a failure; the others go on until they have drained what was read, or drain ends.
 	drain, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -94,8 +109,8 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		}
 		return nil
 	})
-	g.Go(func() error { return p.encode(gctx, rec, read, written) })
-	g.Go(func() error { return p.commit(gctx, written, ring) })
+	g.Go(func() error { return p.encode(gctx, rec, read, ring, written) })
+	g.Go(func() error { return p.commit(gctx, written) })
 	if p.o.Heartbeat.Beat != nil {
 		g.Go(func() error { return p.pulse.act(readCtx) })
 	}
@@ -185,7 +200,7 @@ func rest(ctx context.Context, ring chan *frame, failed <-chan struct{}) error {
 }
 
 // encode makes units of batches and appends them, in order. Between batches it writes the heartbeats of an idle source.
-func (p *Pipeline) encode(ctx context.Context, rec *recorder, in <-chan *frame, written chan<- *frame) error {
+func (p *Pipeline) encode(ctx context.Context, rec *recorder, in <-chan *frame, ring chan<- *frame, written chan<- *flight) error {
 	var open sync.WaitGroup
 	defer func() {
 		open.Wait() // done is called for every unit, so written stays open until then
@@ -207,7 +222,7 @@ func (p *Pipeline) encode(ctx context.Context, rec *recorder, in <-chan *frame, 
 			return err
 		}
 		if !f.extra || len(f.records) > 0 {
-			if err := p.append(ctx, f, &open, written); err != nil {
+			if err := p.append(ctx, f, &open, ring, written); err != nil {
 				return err
 			}
 		}
@@ -218,14 +233,23 @@ func (p *Pipeline) encode(ctx context.Context, rec *recorder, in <-chan *frame, 
 	}
 }
 
-// append gives a frame's unit to the log, once it is one of the few in flight.
-func (p *Pipeline) append(ctx context.Context, f *frame, open *sync.WaitGroup, written chan<- *frame) error {
+// append gives a frame's unit to the log, once it is one of those that may be in flight.
+func (p *Pipeline) append(ctx context.Context, f *frame, open *sync.WaitGroup, ring chan<- *frame, written chan<- *flight) error {
 	select {
 	case p.flying <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	unit := topic.Unit{Records: f.records}
+	fl := &flight{seq: f.batch.Seq, end: f.batch.End, records: int64(len(f.records)), age: ageOf(&f.batch), extra: f.extra}
+	free := func() {
+		if !f.extra && fl.freed.CompareAndSwap(false, true) {
+			p.stats.held.Add(-1)
+			p.stats.heldSize.Add(-f.size)
+			f.release()
+			ring <- f // never blocks: it has room for every frame
+		}
+	}
+	unit := topic.Unit{Records: f.records, Free: free}
 	if f.mark != "" {
 		unit.Mark = topic.Mark{Key: p.o.MarkKey, Value: f.mark}
 	}
@@ -234,8 +258,10 @@ func (p *Pipeline) append(ctx context.Context, f *frame, open *sync.WaitGroup, w
 	p.stats.waiting.Add(1)
 	p.log.Append(ctx, unit, func(err error) {
 		p.stats.waiting.Add(-1)
-		f.err = err
-		written <- f // never blocks: it has room for all in flight
+		if fl.err = err; err == nil {
+			free()
+		}
+		written <- fl // never blocks: it has room for all in flight
 		open.Done()
 	})
 	return nil
@@ -307,35 +333,28 @@ func addNotices(rec *recorder, notices []change.Notice, i int) ([]change.Notice,
 	return notices, nil
 }
 
-// commit tells the reader what is durable, in order, and gives frames back to the ring.
-func (p *Pipeline) commit(ctx context.Context, written <-chan *frame, ring chan<- *frame) error {
+// commit tells the reader what is durable, in order.
+func (p *Pipeline) commit(ctx context.Context, written <-chan *flight) error {
 	last := uint64(0)
 	for f := range written {
 		if f.err != nil {
 			return f.err
 		}
 		if !f.extra { // I2, I3: positions are durable in the order of their batches
-			if last++; f.batch.Seq != last {
-				return &capture.InvariantError{Rule: "I3", Detail: fmt.Sprintf("batch %d became durable where batch %d was due", f.batch.Seq, last)}
+			if last++; f.seq != last {
+				return &capture.InvariantError{Rule: "I3", Detail: fmt.Sprintf("batch %d became durable where batch %d was due", f.seq, last)}
 			}
-			p.stats.settled(&f.batch, p.o.Now())
+			p.stats.settled(f.age, p.o.Now())
 		}
 		<-p.flying
-		p.stats.durable.Add(int64(len(f.records)))
+		p.stats.durable.Add(f.records)
 		failpoint.Hit("emitter.durable")
 		// I2: only here, after the log said that the unit with this position is durable.
-		if f.batch.End != "" {
-			if err := p.reader.Commit(ctx, f.batch.End); err != nil {
+		if f.end != "" {
+			if err := p.reader.Commit(ctx, f.end); err != nil {
 				return fmt.Errorf("confirm position to the source: %w", err)
 			}
 		}
-		if f.extra {
-			continue
-		}
-		f.release()
-		p.stats.held.Add(-1)
-		p.stats.heldSize.Add(-f.size)
-		ring <- f // never blocks
 	}
 	return nil
 }

@@ -81,6 +81,40 @@ func TestPipelineConfirmsOnlyWhatIsDurable(t *testing.T) {
 	})
 }
 
+// A log that needs the bytes of units no more though they are not durable holds up nothing; what is confirmed waits all the same.
+func TestPipelineGoesOnWithFreedFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const batches = 50
+		r := &scriptReader{table: oneColumnTable(), batches: batches, size: 3, end: io.EOF}
+		l := newFakeLog()
+		l.frees, l.release = true, make(chan struct{})
+		p := emitter.NewPipeline(r, l, plainOptions())
+		ended := make(chan error, 1)
+		go func() { ended <- p.Run(t.Context()) }()
+		synctest.Wait()
+		require.Len(t, l.appended(), batches)
+		require.Empty(t, r.positions())
+		require.Zero(t, p.Stats().Counts().Held)
+		require.Zero(t, p.Stats().Counts().HeldBytes)
+		for i := range batches {
+			l.release <- struct{}{}
+			synctest.Wait()
+			require.Len(t, r.positions(), i+1)
+		}
+		require.NoError(t, <-ended)
+		want := 0
+		for _, u := range l.appended() {
+			for _, rec := range u.Records {
+				require.Equal(t, strconv.Itoa(want), string(rec.Key.Body))
+				want++
+			}
+		}
+		require.Equal(t, 3*batches, want)
+		require.EqualValues(t, want, p.Stats().Counts().Durable)
+		require.NoError(t, l.Close(t.Context()))
+	})
+}
+
 func TestPipelineStopsWhenDrainingTakesTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &scriptReader{table: oneColumnTable(), batches: 1, size: 1}

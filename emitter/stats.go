@@ -42,7 +42,7 @@ type Counts struct {
 	Durable                                               int64 // records the log has made durable
 
 	Batches        int64     // read from the source
-	Held, Capacity int64     // batches that were read and are not durable, and how many of them there may be
+	Held, Capacity int64     // batches that were read and that the log needs, and how many of them there may be
 	HeldBytes      int64     // of these batches
 	Waiting        int64     // units that the log has not made durable
 	Newest         time.Time // commit of the newest streamed change that is durable; zero for none
@@ -108,18 +108,33 @@ func (s *Stats) begin(capacity int) {
 	s.capacity.Store(int64(capacity))
 }
 
-// settled notes that a batch is durable.
-func (s *Stats) settled(b *change.Batch, now time.Time) {
+// age tells how old a batch is.
+type age struct {
+	nothing bool  // it has no changes
+	micros  int64 // of its newest change since 1970, 0 where that does not count: of a snapshot, or not known
+}
+
+func ageOf(b *change.Batch) age {
 	if len(b.Changes) == 0 {
+		return age{nothing: true}
+	}
+	if newest := &b.Changes[len(b.Changes)-1]; newest.Snapshot == change.NoSnapshot {
+		return age{micros: newest.SourceMicros}
+	}
+	return age{}
+}
+
+// settled notes that a batch is durable.
+func (s *Stats) settled(a age, now time.Time) {
+	if a.nothing {
 		return
 	}
 	s.last.Store(now.UnixNano())
-	newest := &b.Changes[len(b.Changes)-1]
-	if newest.Snapshot != change.NoSnapshot || newest.SourceMicros == 0 {
+	if a.micros == 0 {
 		return
 	}
-	age := max(now.UnixMicro()-newest.SourceMicros, 0)
-	s.newest.Store(newest.SourceMicros)
+	age := max(now.UnixMicro()-a.micros, 0)
+	s.newest.Store(a.micros)
 	s.behind.Store(age)
 	s.sum.Add(age)
 	s.most.Store(max(s.most.Load(), age))

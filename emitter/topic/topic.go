@@ -82,6 +82,9 @@ type Mark struct{ Key, Value string }
 type Unit struct {
 	Records []Record
 	Mark    Mark
+	// Free, if not nil, is called at most once, before done, by a log that needs the unit's bytes no more though the unit is
+	// not durable yet. It must not block. Of a unit that fails it may not be called.
+	Free func()
 }
 
 // Spec describes a topic to be created. Zero values mean the Log's defaults.
@@ -115,7 +118,7 @@ type Log interface {
 	Create(ctx context.Context, specs ...Spec) error
 	// Append queues a unit and blocks while the log is over its byte budget. done is called once per unit, in Append
 	// order, never from inside Append; after an error every later unit fails too (I3) until the Log is reopened. The
-	// unit's bytes are the log's until done. With ctx ended before the unit is queued, done is called with its error.
+	// unit's bytes are the log's until Free or done. With ctx ended before the unit is queued, done is called with its error.
 	Append(ctx context.Context, u Unit, done func(error))
 	// LoadMark returns the last durable value of a mark, "" if there is none.
 	LoadMark(ctx context.Context, key string) (string, error)

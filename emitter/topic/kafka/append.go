@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -16,6 +17,7 @@ import (
 // unit is a topic.Unit on its way. Its records stay those of whoever appended it, until done: parcels are what is sent.
 type unit struct {
 	records []topic.Record
+	free    func() // says that records are not needed any more; nil where nobody wants to know
 	mark    topic.Mark
 	cost    int64 // taken from the budget
 	done    func(error)
@@ -43,15 +45,23 @@ func newUnit() *unit {
 
 // letGo counts down; the last one tells.
 func (u *unit) letGo() {
-	if u.left.Add(-1) == 0 {
-		u.acked <- struct{}{}
+	if u.left.Add(-1) > 0 {
+		return
 	}
+	if u.free != nil && u.err == nil && u.failure == nil {
+		u.records = nil
+		u.free()
+	}
+	u.acked <- struct{}{}
 }
 
 // Append queues a unit and hands its records to the producer.
 func (l *Log) Append(ctx context.Context, in topic.Unit, done func(error)) {
 	u := l.units.Get().(*unit)
 	u.records, u.mark, u.done, u.cost, u.ctx = in.Records, in.Mark, done, min(costOf(&in), l.o.MaxBytes), ctx
+	if l.txn == nil { // else it is sent when its transaction's turn comes
+		u.free = in.Free
+	}
 	if u.err = ctx.Err(); u.err == nil {
 		u.err = l.acquire(ctx, u.cost)
 	}
@@ -183,6 +193,10 @@ func (l *Log) failLocked(u *unit, err error) {
 	}
 }
 
+// markInterval is the least time between two writes of marks while units follow each other closely: each write takes a
+// round trip to a disk or a broker, which the units behind it can share.
+const markInterval = 5 * time.Millisecond
+
 // settle settles units in order until there is none: it waits for the acknowledgements of the first, takes those behind
 // it that have theirs too, stores their marks at once, and calls done.
 func (l *Log) settle() {
@@ -197,9 +211,13 @@ func (l *Log) settle() {
 			l.mu.Unlock()
 			return
 		}
-		first := l.queue[0]
+		first, pause := l.queue[0], time.Until(l.marked.Add(markInterval))
+		hurry := l.closing || first.barrier
 		l.mu.Unlock()
 		<-first.acked
+		if pause > 0 && !hurry {
+			time.Sleep(pause)
+		}
 		taken = append(taken[:0], first)
 		l.mu.Lock()
 		n := 1
@@ -209,7 +227,11 @@ func (l *Log) settle() {
 		}
 		l.queue = append(l.queue[:0], l.queue[n:]...)
 		l.mu.Unlock()
-		marks = l.conclude(taken, marks[:0])
+		if marks = l.conclude(taken, marks[:0]); len(marks) > 0 {
+			l.mu.Lock()
+			l.marked = time.Now()
+			l.mu.Unlock()
+		}
 		clear(taken)
 	}
 }
@@ -277,7 +299,7 @@ func appendMark(marks []topic.Mark, m topic.Mark) []topic.Mark {
 func (l *Log) finish(u *unit) {
 	cost, err, done := u.cost, u.err, u.done
 	if err == nil && !u.barrier { // else a promise of the client may still come
-		u.records, u.mark, u.done, u.cost, u.ctx = nil, topic.Mark{}, nil, 0, nil
+		u.records, u.free, u.mark, u.done, u.cost, u.ctx = nil, nil, topic.Mark{}, nil, 0, nil
 		u.left.Store(1)
 		l.units.Put(u)
 	}

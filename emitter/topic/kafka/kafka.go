@@ -115,6 +115,7 @@ type Log struct {
 	mu       sync.Mutex
 	queue    []*unit
 	settling bool          // there is a goroutine that settles units
+	marked   time.Time     // when marks were last written
 	idle     chan struct{} // closed when it ends; nil without one
 	// Why units of a source, by mark key, fail until it begins again: refused is for those to come, failed for those whose
 	// turn to settle comes.
