@@ -91,7 +91,7 @@ var consumerKeys = []config.Key{
 	key("fetch.min.bytes", config.Int, "1", "Least bytes that a broker answers with."),
 	key("fetch.max.bytes", config.Int, "4194304", "Most bytes that a broker answers with, but for a first batch that is larger; max.partition.fetch.bytes if that is given and more. (Kafka's default is 52428800.)"),
 	key("fetch.max.wait.ms", config.Int, "500", "How long a broker waits for fetch.min.bytes."),
-	key("max.partition.fetch.bytes", config.Int, "2097152", "Most bytes of a partition in one answer, but for a first batch that is larger. (Kafka's default is 1048576.)"),
+	key("max.partition.fetch.bytes", config.Int, "2097152", "Most bytes of a partition in one answer, decompressed, but for a first batch that is larger. (Kafka's default is 1048576.)"),
 	key("session.timeout.ms", config.Int, "45000", "After which a member that is silent is out of the group."),
 	key("heartbeat.interval.ms", config.Int, "3000", "How often a member says that it is there."),
 	key("max.poll.interval.ms", config.Int, "300000", "How long a member may hold up a rebalance."),

@@ -31,6 +31,7 @@ type cursor struct {
 	headers []topic.Header
 	polled  map[topic.Partition]kgo.EpochOffset // behind what was polled since the last Commit
 	seeks   map[topic.Partition]int64           // to be done by the next Poll
+	size    fetchSize
 
 	// mu guards what follows.
 	mu      sync.Mutex
@@ -127,7 +128,7 @@ func (c *cursor) begin(ctx context.Context) (*kgo.Client, error) {
 	}
 	o := []kgo.Opt{Logger(c.log.o.Log), kgo.DisableClientMetrics(), kgo.MetadataMaxAge(c.log.o.RefreshInterval), kgo.MetadataMinAge(min(c.log.o.RefreshInterval, 250*time.Millisecond))}
 	o = append(o, c.log.o.Consumer...)
-	o = append(o, kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(reset))
+	o = append(o, kgo.WithHooks(&c.size), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(reset))
 	if c.sub.Group != "" {
 		o = append(o, kgo.ConsumerGroup(c.sub.Group), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
 			kgo.ConsumeTopics(c.sub.Topics...), kgo.AdjustFetchOffsetsFn(c.adjust),
@@ -140,6 +141,7 @@ func (c *cursor) begin(ctx context.Context) (*kgo.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the consumer of Kafka: %w", err)
 	}
+	c.size.begin(client)
 	c.started, c.seeks = c.seeks, map[topic.Partition]int64{}
 	c.client = client
 	discovering, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -258,6 +260,7 @@ func (c *cursor) Poll(ctx context.Context, limit int) ([]topic.Record, error) {
 	for {
 		fetches := client.PollRecords(ctx, max(limit, 1))
 		c.take(fetches)
+		c.size.adapt(client)
 		err := c.problem(ctx, fetches)
 		if len(c.polled) == 0 {
 			client.AllowRebalance()
