@@ -32,6 +32,8 @@ type cursor struct {
 	polled  map[topic.Partition]kgo.EpochOffset // behind what was polled since the last Commit
 	seeks   map[topic.Partition]int64           // to be done by the next Poll
 	size    fetchSize
+	pool    pool
+	fetched []*kgo.Record // what records are made of
 
 	// mu guards what follows.
 	mu      sync.Mutex
@@ -128,7 +130,7 @@ func (c *cursor) begin(ctx context.Context) (*kgo.Client, error) {
 	}
 	o := []kgo.Opt{Logger(c.log.o.Log), kgo.DisableClientMetrics(), kgo.MetadataMaxAge(c.log.o.RefreshInterval), kgo.MetadataMinAge(min(c.log.o.RefreshInterval, 250*time.Millisecond))}
 	o = append(o, c.log.o.Consumer...)
-	o = append(o, kgo.WithHooks(&c.size), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(reset))
+	o = append(o, kgo.WithHooks(&c.size), kgo.WithPools(&c.pool), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(reset))
 	if c.sub.Group != "" {
 		o = append(o, kgo.ConsumerGroup(c.sub.Group), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
 			kgo.ConsumeTopics(c.sub.Topics...), kgo.AdjustFetchOffsetsFn(c.adjust),
@@ -257,6 +259,7 @@ func (c *cursor) Poll(ctx context.Context, limit int) ([]topic.Record, error) {
 		return nil, err
 	}
 	c.seek(client)
+	c.release()
 	for {
 		fetches := client.PollRecords(ctx, max(limit, 1))
 		c.take(fetches)
@@ -274,12 +277,25 @@ func (c *cursor) Poll(ctx context.Context, limit int) ([]topic.Record, error) {
 	}
 }
 
+// release gives the memory of the last Poll's records back.
+func (c *cursor) release() {
+	clear(c.records)
+	clear(c.headers)
+	c.records, c.headers = c.records[:0], c.headers[:0]
+	for i, r := range c.fetched {
+		r.Recycle()
+		c.fetched[i] = nil
+	}
+	c.fetched = c.fetched[:0]
+}
+
 // take makes records of what was fetched.
 func (c *cursor) take(fetches kgo.Fetches) {
-	clear(c.records)
-	c.records, c.headers = c.records[:0], c.headers[:0]
 	n := 0
-	fetches.EachRecord(func(r *kgo.Record) { n += len(r.Headers) })
+	fetches.EachRecord(func(r *kgo.Record) {
+		n += len(r.Headers)
+		c.fetched = append(c.fetched, r)
+	})
 	c.headers = slices.Grow(c.headers, n)
 	fetches.EachRecord(func(r *kgo.Record) {
 		from := len(c.headers)
