@@ -59,33 +59,23 @@ func (r *reader) object(pl *plan, c byte) (change.Value, error) {
 }
 
 // entries reads the members of an object.
-func (r *reader) entries(elem *plan) (change.Value, error) {
-	if err := r.enter(); err != nil {
-		return change.Value{}, err
+func (r *reader) entries(elem *plan) (change.Value, error) { return r.collect('}', elem, (*reader).entry) }
+
+// entry reads one "key":value onto the stack.
+func (r *reader) entry(elem *plan) error {
+	key, err := r.string()
+	if err != nil {
+		return err
 	}
-	mark := len(r.stack)
-	for first := true; ; first = false {
-		more, err := r.next('}', first)
-		if err != nil {
-			return change.Value{}, err
-		}
-		if !more {
-			r.dropRepeated(mark)
-			return r.pop(change.Map, mark), nil
-		}
-		key, err := r.string()
-		if err != nil {
-			return change.Value{}, err
-		}
-		if err = r.consume(':'); err != nil {
-			return change.Value{}, err
-		}
-		v, err := r.value(elem)
-		if err != nil {
-			return change.Value{}, err
-		}
-		r.stack = append(r.stack, key, v)
+	if err = r.consume(':'); err != nil {
+		return err
 	}
+	v, err := r.value(elem)
+	if err != nil {
+		return err
+	}
+	r.stack = append(r.stack, key, v)
+	return nil
 }
 
 // pairs reads a map with other keys: an array of pairs.
@@ -98,12 +88,17 @@ func (r *reader) listed(pl *plan, c byte, wrong string, entry func(*reader, *pla
 	if c != '[' {
 		return change.Value{}, r.wrongKind(wrong, c)
 	}
+	return r.collect(']', pl, entry)
+}
+
+// collect reads a map to its end, whose entries entry reads onto the stack.
+func (r *reader) collect(end byte, pl *plan, entry func(*reader, *plan) error) (change.Value, error) {
 	if err := r.enter(); err != nil {
 		return change.Value{}, err
 	}
 	mark := len(r.stack)
 	for first := true; ; first = false {
-		more, err := r.next(']', first)
+		more, err := r.next(end, first)
 		if err != nil {
 			return change.Value{}, err
 		}

@@ -140,17 +140,24 @@ func TestTargetRestarts(t *testing.T) {
 	w.stop(t)
 }
 
-// TestTargetFreezes: nothing is lost, and a worker that is asked to stop waits no longer than it is allowed to.
-func TestTargetFreezes(t *testing.T) {
-	t.Parallel()
-	source, target := testdb.Postgres(t), testdb.NewPostgres(t, testdb.Options{})
+// frozenTarget is a worker whose target has stopped in its tracks, and which may take so many milliseconds to end its tasks.
+func frozenTarget(t *testing.T, graceful string) (source, target *testdb.Server, s *setup, w *worker) {
+	t.Helper()
+	source, target = testdb.Postgres(t), testdb.NewPostgres(t, testdb.Options{})
 	source.Exec(t, itemsDDL+"insert into items values (1, 0, 'snapshot')")
-	s := pair(t, source, target)
-	s.worker = properties{"task.shutdown.graceful.timeout.ms": "500"}
-	w := s.start(t)
+	s = pair(t, source, target)
+	s.worker = properties{"task.shutdown.graceful.timeout.ms": graceful}
+	w = s.start(t)
 	equal(t, source, target)
 	target.Freeze(t)
 	t.Cleanup(func() { target.Thaw(t) })
+	return source, target, s, w
+}
+
+// TestTargetFreezes: nothing is lost, and a worker that is asked to stop waits no longer than it is allowed to.
+func TestTargetFreezes(t *testing.T) {
+	t.Parallel()
+	source, target, s, w := frozenTarget(t, "500")
 	source.Exec(t, "update items set n = n + 1")
 	w.awaitHistory(t, map[string]string{"1": "r0 u1"})
 	target.Thaw(t)

@@ -64,14 +64,7 @@ func TestShutdownDrains(t *testing.T) {
 // TestSecondSignal: who is in a hurry sends the signal again.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
-	source, target := testdb.Postgres(t), testdb.NewPostgres(t, testdb.Options{})
-	source.Exec(t, itemsDDL+"insert into items values (1, 0, 'snapshot')")
-	s := pair(t, source, target)
-	s.worker = properties{"task.shutdown.graceful.timeout.ms": "600000"}
-	w := s.start(t)
-	equal(t, source, target)
-	target.Freeze(t)
-	t.Cleanup(func() { target.Thaw(t) })
+	source, target, s, w := frozenTarget(t, "600000")
 	source.Exec(t, "update items set n = 1")
 	w.awaitHistory(t, map[string]string{"1": "r0 u1"})
 	waitFor(t, "the worker to end at a second signal", func() bool {
