@@ -150,11 +150,12 @@ func (m *Member) Lost() bool {
 	return lost
 }
 
-// Alive says whether the coordinator has taken a sign of life lately enough that nobody else has this member's work.
+// Alive says whether the coordinator has taken a sign of life lately enough that nobody else has this member's work. It may
+// be on its way into another round.
 func (m *Member) Alive() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.generation >= 0 && m.o.Now().Sub(m.alive) < m.lease()
+	return m.id != "" && m.o.Now().Sub(m.alive) < m.lease()
 }
 
 // Touch says that the owner is alive. Once it was not for the rebalance time-out, the member leaves.

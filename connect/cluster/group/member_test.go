@@ -310,6 +310,7 @@ func TestCoordinatorAway(t *testing.T) {
 		return nil, fmt.Errorf("nobody is there"), true
 	})
 	waitFor(t, "its work has stopped", func() bool { return len(w.has()) == 0 })
+	require.False(t, w.Alive())
 	mu.Lock()
 	away = false
 	mu.Unlock()
@@ -327,21 +328,26 @@ func TestStuckOwner(t *testing.T) {
 	o := c.times
 	o.Client, o.Group, o.URL, o.Mode, o.Config = client, c.group, "u", Sessioned, c.read
 	m := New(o)
+	require.False(t, m.Alive())
 	_, err = m.Join(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, m.Wanted())
+	require.True(t, m.Alive())
 	ctx, cancel := context.WithCancel(t.Context())
 	beats := make(chan struct{})
 	go func() { defer close(beats); m.Beat(ctx) }()
 	<-m.Changed()
 	require.Equal(t, "it was stuck", m.Wanted())
+	require.False(t, m.Alive())
 	require.NotEmpty(t, m.Owned(), "it may still come back with its work")
 	cancel()
 	<-beats
 	_, err = m.Join(t.Context())
 	require.NoError(t, err)
 	require.Len(t, m.Owned(), len(c.read().Work))
+	require.True(t, m.Alive())
 	require.NoError(t, m.Leave(t.Context()))
+	require.False(t, m.Alive())
 	require.NoError(t, m.Leave(t.Context()), "once is enough")
 }
 
