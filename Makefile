@@ -20,7 +20,7 @@ SEED ?= 0
 PG_VERSIONS ?= 14 15 16 17 18
 
 .PHONY: help build install test race unit lint fmt generate docs fuzz bench bench-micro bench-compare bench-peer integration e2e chaos \
-	test-matrix test-second-version test-peer golden demo servers compose-env compose-check dockerfile-check alerts-check clean
+	test-matrix test-second-version test-large test-peer golden demo servers compose-env compose-check dockerfile-check alerts-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -70,6 +70,9 @@ test-peer: servers ## random cases through Debezium (Maven, a JDK) and through f
 
 test-second-version: ## what talks to a source, on PostgreSQL 17 too
 	FRESHET_TEST_PG_VERSION=17 FRESHET_TEST_REQUIRE=postgres go test -count=1 $(TESTFLAGS) ./capture/postgres/... ./test/golden
+
+test-large: ## rows of their whole size, for which the race detector is too slow
+	FRESHET_TEST_REQUIRE=postgres go test -count=1 $(TESTFLAGS) -run TestLargeRow ./test/e2e
 
 lint: ## linters, formatting, import levels, generated files, deployment files
 	$(TOOL) golangci-lint run ./...

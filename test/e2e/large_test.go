@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 	"freshet/internal/testdb"
 )
 
-// TestLargeRow: a row of 64 MB goes through snapshot, stream and sink, as text with characters that JSON escapes and as
+// TestLargeRow: a row of 64 MB (see largeMB) goes through snapshot, stream and sink, as text with characters that JSON escapes and as
 // bytes; and an update that leaves it alone does not touch it.
 func TestLargeRow(t *testing.T) {
 	t.Parallel()
@@ -19,7 +20,7 @@ func TestLargeRow(t *testing.T) {
 	source, target := testdb.NewPostgres(t, testdb.Options{Settings: map[string]string{"wal_sender_timeout": "60s"}}), testdb.Postgres(t)
 	source.Exec(t, `create table items(id int primary key, n int not null, note text, raw bytea);
 alter table items alter note set storage external, alter raw set storage external`)
-	const text = `repeat('a "line" with \, é, tab	 ' || repeat('and more', 125) || chr(10), 64 * 1024)`
+	text := fmt.Sprintf(`repeat('a "line" with \, é, tab	 ' || repeat('and more', 125) || chr(10), %d * 1024)`, largeMB)
 	source.Exec(t, "insert into items values (1, 0, "+text+", null)")
 	s := pair(t, source, target)
 	w := s.start(t)
@@ -36,10 +37,10 @@ alter table items alter note set storage external, alter raw set storage externa
 	}
 	same("the large text of the snapshot")
 	w.streaming(t, source)
-	source.Exec(t, "insert into items values (2, 0, null, decode(md5('x') || repeat('00ff1031', 16 * 1024 * 1024), 'hex'))")
+	source.Exec(t, fmt.Sprintf("insert into items values (2, 0, null, decode(md5('x') || repeat('00ff1031', %d * 1024 * 1024 / 4), 'hex'))", largeMB))
 	same("the large bytes of the stream")
 	source.Exec(t, "update items set n = n + 1")
 	same("the updates that leave the large values alone")
-	require.Equal(t, "t", source.Text(t, "select min(octet_length(coalesce(note, raw::text))) >= 64 * 1024 * 1024 from items"))
+	require.Equal(t, "t", source.Text(t, fmt.Sprintf("select min(octet_length(coalesce(note, raw::text))) >= %d * 1024 * 1024 from items", largeMB)))
 	w.stop(t)
 }

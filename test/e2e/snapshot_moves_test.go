@@ -246,7 +246,7 @@ func changing(t *testing.T, source *testdb.Server, rows int) (stop func()) {
 	go func() {
 		defer close(ended)
 		defer conn.Close(context.WithoutCancel(ctx))
-		pace := time.NewTicker(10 * time.Millisecond)
+		pace := time.NewTicker(50 * time.Millisecond)
 		defer pace.Stop()
 		for ctx.Err() == nil {
 			if _, err := conn.Exec(context.WithoutCancel(ctx), "update items set n = n + 1 where id in (select 1 + (random() * ($1 - 1))::int from generate_series(1, 20))", rows); err != nil {
