@@ -304,7 +304,7 @@ func (r *Reader) spoolFrom(ctx context.Context, from position) {
 		return
 	}
 	r.spooling, r.origin = true, nil
-	r.log.Info("the stream goes into the local log while the snapshot runs", "slot", r.o.SlotName, "from", from.start().String())
+	r.log.Info("the stream goes into a spool while the snapshot runs", "slot", r.o.SlotName, "from", from.start().String())
 }
 
 // reopen opens the stream that goes into the spool again, whose connection broke with cause: so the slot moves on, however
