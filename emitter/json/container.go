@@ -59,7 +59,9 @@ func (r *reader) object(pl *plan, c byte) (change.Value, error) {
 }
 
 // entries reads the members of an object.
-func (r *reader) entries(elem *plan) (change.Value, error) { return r.collect('}', elem, (*reader).entry) }
+func (r *reader) entries(elem *plan) (change.Value, error) {
+	return r.collect('}', elem, (*reader).entry)
+}
 
 // entry reads one "key":value onto the stack.
 func (r *reader) entry(elem *plan) error {
