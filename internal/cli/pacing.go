@@ -73,7 +73,7 @@ func newPacer() *pacer {
 
 // await has collected called after the next collection, which finds that nobody holds the object made here.
 func (p *pacer) await() {
-	type sentinel struct{ self *sentinel } // with a pointer, so that it shares no block with others
+	type sentinel struct{ _ *byte } // with a pointer, so that it shares no block with others
 	runtime.AddCleanup(&sentinel{}, (*pacer).collected, p)
 }
 

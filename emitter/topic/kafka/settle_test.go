@@ -4,7 +4,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -78,8 +77,6 @@ func TestNoFreeOfWhatFails(t *testing.T) {
 	done := make(chan error, 1)
 	l.Append(t.Context(), topic.Unit{Records: []topic.Record{value("t", "2")}, Mark: topic.Mark{Key: "src", Value: "2"}, Free: func() { freed.Store(true) }},
 		func(err error) { done <- err })
-	err := <-done
-	require.Error(t, err)
-	require.True(t, errors.Is(err, kerr.TopicAuthorizationFailed), "%v", err)
+	require.ErrorIs(t, <-done, kerr.TopicAuthorizationFailed)
 	require.False(t, freed.Load())
 }
