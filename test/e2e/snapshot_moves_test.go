@@ -33,9 +33,15 @@ var plainJSON = properties{
 // taskAt is the number of the worker that runs the task of the source, as another one tells it, -1 where that is none.
 func taskAt(t *testing.T, workers []*worker, asked *worker) int {
 	t.Helper()
-	code, answer := asked.ask(t, "GET", "/connectors/"+sourceName+"/status", nil)
+	return taskIn(t, workers, asked, sourceName, connect.Running)
+}
+
+// taskIn is the number of the worker that has the task of a connector in a state.
+func taskIn(t *testing.T, workers []*worker, asked *worker, name string, state connect.State) int {
+	t.Helper()
+	code, answer := asked.ask(t, "GET", "/connectors/"+name+"/status", nil)
 	var s connect.Status
-	if code != http.StatusOK || json.Unmarshal([]byte(answer), &s) != nil || len(s.Tasks) != 1 || s.Tasks[0].State != connect.Running {
+	if code != http.StatusOK || json.Unmarshal([]byte(answer), &s) != nil || len(s.Tasks) != 1 || s.Tasks[0].State != state {
 		return -1
 	}
 	return slices.IndexFunc(workers, func(w *worker) bool { return strings.TrimPrefix(w.url, "http://") == s.Tasks[0].WorkerID })
