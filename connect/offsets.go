@@ -247,10 +247,19 @@ func (c *Connector) ResetOffsets(ctx context.Context) error {
 	return c.worker.DeleteSpool(ctx, c.Name)
 }
 
+// spool is that of a connector. Where workers are a group it is a topic beside those of other groups, which may have a connector of
+// the same name.
+func (w *Worker) spool(connector string) *capture.Spool {
+	if w.config.Group != "" {
+		connector = w.config.Group + "/" + connector // no name of a topic, so that it gets one of its own
+	}
+	return capture.NewSpool(w.spools, connector)
+}
+
 // DeleteSpool deletes what a source connector had read and not emitted; its tasks must not run. A position that is kept, and
 // that needed it, is a gap then, which the source finds.
 func (w *Worker) DeleteSpool(ctx context.Context, name string) error {
-	s := capture.NewSpool(w.spools, name)
+	s := w.spool(name)
 	if s == nil {
 		return nil
 	}

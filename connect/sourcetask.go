@@ -108,7 +108,7 @@ func (c *Connector) sourceOpener(task int, log *slog.Logger, s *SupervisorOption
 		if err != nil {
 			return nil, err
 		}
-		env := capture.Env{Connector: c.Name, From: change.Position(from), Log: log, Spool: capture.NewSpool(w.spools, c.Name)}
+		env := capture.Env{Connector: c.Name, From: change.Position(from), Log: log, Spool: w.spool(c.Name)}
 		m.durable(from)
 		snapshots := w.Snapshots(c.Name)
 		t.snapshots = snapshots

@@ -135,7 +135,7 @@ func TestInitialSnapshotMovesToAnotherWorker(t *testing.T) {
 	workers := []*worker{c.start(t), c.start(t)}
 	workers[0].do(t, "PUT", "/connectors/"+sourceName+"/config", sourceConfig(source).with(properties{
 		"topic.prefix": c.group, "snapshot.max.threads.multiplier": strconv.Itoa(blocks), "max.batch.size": "100", "max.queue.size": "200",
-		"producer.override.client.id": c.group, "producer.override.batch.size": "65536", "topic.creation.default.partitions": "3", "topic.creation.default.replication.factor": "1",
+		"producer.override.client.id": c.group, "producer.override.batch.size": "65536", "producer.override.compression.type": "none", "topic.creation.default.partitions": "3", "topic.creation.default.replication.factor": "1",
 	}))
 	var position string
 	waitFor(t, "a finished block in the position", func() bool {
