@@ -152,14 +152,19 @@ func waitFor(t *testing.T, what string, done func() bool) {
 	waitWithin(t, patience, what, done)
 }
 
+// waitWithin waits for a condition. Where asking is dear, as reading a whole topic is, it asks seldom: who is waited for needs the
+// processor.
 func waitWithin(t *testing.T, limit time.Duration, what string, done func() bool) {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(limit); !done(); <-tick.C {
+	for deadline := time.Now().Add(limit); ; {
+		begin := time.Now()
+		if done() {
+			return
+		}
 		if time.Now().After(deadline) {
 			t.Fatalf("waited too long for %s", what)
 		}
+		<-time.After(min(max(10*time.Millisecond, 2*time.Since(begin)), time.Second))
 	}
 }
 
