@@ -83,6 +83,7 @@ type Task struct {
 	uncommitted bool      // something was written since the last commit
 	committed   time.Time // of the last commit
 	idle        bool      // there was nothing to read for idleCommit
+	decoded     Record    // the record at hand, here because transforms are given its address
 }
 
 // NewTask makes a task; nothing happens before Run.
@@ -232,10 +233,7 @@ func (t *Task) decode(ctx context.Context, b *Batch, records []topic.Record) err
 			b.Next[p] = at
 			continue
 		}
-		n := len(b.Records)
-		b.Records = append(b.Records, Record{})
-		r := &b.Records[n]
-		keep, err := t.record(ctx, b, raw, r)
+		keep, err := t.record(ctx, b, raw)
 		if err != nil {
 			if err := t.report(ctx, raw, err); err != nil {
 				return recordError(raw, err)
@@ -243,32 +241,31 @@ func (t *Task) decode(ctx context.Context, b *Batch, records []topic.Record) err
 			keep = false
 		}
 		b.Next[p] = raw.Offset + 1
-		if !keep {
-			*r = Record{}
-			b.Records = b.Records[:n]
-			continue
-		}
-		r.Source = p
-		r.Headers = b.own(r.Headers)
-		if isolates {
-			r.raw = b.keep(raw)
+		if keep {
+			r := t.decoded
+			r.Source = p
+			r.Headers = b.own(r.Headers)
+			if isolates {
+				r.raw = b.keep(raw)
+			}
+			b.Records = append(b.Records, r)
 		}
 	}
 	return nil
 }
 
-// record decodes and transforms a record into r, which is in b; keep is false for one that a transform drops.
-func (t *Task) record(ctx context.Context, b *Batch, raw *topic.Record, r *Record) (keep bool, err error) {
+// record decodes and transforms a record into t.decoded; keep is false for one that a transform drops.
+func (t *Task) record(ctx context.Context, b *Batch, raw *topic.Record) (keep bool, err error) {
 	if err = t.o.Retry.do(ctx, func() (err error) {
-		*r, err = t.o.Decoder.Decode(b, raw)
+		t.decoded, err = t.o.Decoder.Decode(b, raw)
 		return err
 	}); err != nil {
 		return false, err
 	}
-	r.Source = topic.Partition{Topic: raw.Topic, Partition: raw.Partition}
+	t.decoded.Source = topic.Partition{Topic: raw.Topic, Partition: raw.Partition}
 	for _, transform := range t.o.Transforms {
 		if err = t.o.Retry.do(ctx, func() (err error) {
-			keep, err = transform.Apply(b, r)
+			keep, err = transform.Apply(b, &t.decoded)
 			return err
 		}); err != nil || !keep {
 			return false, err
