@@ -28,10 +28,11 @@ func (d versions) Decode(b *sinks.Batch, r *topic.Record) (sinks.Record, error) 
 	if err != nil {
 		return sinks.Record{}, err
 	}
-	at := len(b.Records)
+	records := b.Records // the task's
+	b.Records = nil
 	d.f.change(b, change.Update, int64(1), fmt.Sprint("v", n), n)
-	rec := b.Records[at]
-	b.Records = b.Records[:at]
+	rec := b.Records[0]
+	b.Records = records
 	rec.Source, rec.Offset = topic.Partition{Topic: r.Topic}, r.Offset
 	return rec, nil
 }
