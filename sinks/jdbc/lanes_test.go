@@ -3,6 +3,7 @@
 package jdbc_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -59,20 +60,22 @@ func TestLanesApplyEveryRecordOnce(t *testing.T) {
 	properties := upsert(s, "offsets.table.name", "freshet_offsets", "write.connections", "3")
 	s.Exec(t, "create table lanes(id bigint primary key, n bigint)")
 	blocker := s.Connect(t)
+	release := func() { _, _ = blocker.Exec(context.Background(), "rollback") } // a warning where nothing is held
 	split := false
 	m := mortal{
 		rand: r, feed: f, records: records, least: 50, most: 250, steps: []string{"", "sink.commit.before", "sink.commit.after"},
-		open: func() sinks.Writer { return open(t, properties, nil) }, breakWriters: func() { breakWriters(s) },
+		open: func() sinks.Writer { return open(t, properties, nil) },
+		breakWriters: func() {
+			breakWriters(s)
+			release() // a lane that connects only now is not broken, and must not wait for ever
+		},
 		add: func(b *sinks.Batch) { f.change(b, change.Create, f.next, f.next) },
 		before: func(step string, at int64) (after func()) {
 			if step == "sink.commit.after" { // holds up the lane of this key
 				_, err := blocker.Exec(t.Context(), "begin; insert into lanes values ("+strconv.FormatInt(at, 10)+") on conflict do nothing")
 				require.NoError(t, err)
 			}
-			return func() {
-				_, err := blocker.Exec(t.Context(), "rollback")
-				require.NoError(t, err)
-			}
+			return release
 		},
 		died: func() { split = split || s.Text(t, "select count(distinct next_offset) from freshet_offsets") > "1" },
 	}

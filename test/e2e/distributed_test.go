@@ -115,11 +115,11 @@ func (c *cluster) lines(t *testing.T, name string, n int) {
 	t.Logf("%s: %d lines, %d of them came again", name, n, again)
 }
 
-// Three workers are stopped and killed, eight times, while lines come: none is missing, and they come in order.
+// Three workers are stopped and killed, twelve times, while lines come: none is missing, and they come in order.
 func TestDistributedBounce(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, testdb.Kafka(t).Address())
-	require.Len(t, c.bounce(t, 8), 4)
+	require.Len(t, c.bounce(t, 12), 4)
 }
 
 // bounce stops and kills three workers by turns, so many times, while lines come, and returns how many each file has.

@@ -50,7 +50,7 @@ func TestDistributedExactlyOnce(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, testdb.Kafka(t).Address())
 	c.more = properties{"exactly.once.source.support": "enabled"}
-	for name, n := range c.bounce(t, 6) {
+	for name, n := range c.bounce(t, 12) {
 		var records []*kgo.Record
 		waitFor(t, "the last commit to be seen", func() bool {
 			records = c.committed(t, c.group+"-"+name)
