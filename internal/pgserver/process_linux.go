@@ -53,6 +53,7 @@ func spawn(program string, args []string, out *os.File) (*process, error) {
 
 func (p *process) run(cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()
+	defer runtime.UnlockOSThread() // a thread that ends takes along what it has started before it was locked
 	defer close(p.done)
 	err := cmd.Start()
 	if err == nil {

@@ -31,6 +31,7 @@ func spawn(cmd *exec.Cmd) (*process, error) {
 
 func (p *process) run(started chan<- error) {
 	runtime.LockOSThread()
+	defer runtime.UnlockOSThread() // a thread that ends takes along what it has started before it was locked
 	defer close(p.done)
 	err := p.cmd.Start()
 	started <- err

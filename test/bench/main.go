@@ -123,10 +123,24 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 		if err := w.run(ctx); err != nil {
-			return fmt.Errorf("%s: %w", w.name, err)
+			return fmt.Errorf("%s: %w%s", w.name, err, b.lastWords())
 		}
 	}
 	return b.report(o.out)
+}
+
+// lastWords are the ends of what the workers said.
+func (b *bench) lastWords() string {
+	const most = 8 << 10
+	logs, _ := filepath.Glob(filepath.Join(b.dir, "*.log"))
+	var out strings.Builder
+	for _, name := range logs {
+		text, err := os.ReadFile(name)
+		if err == nil {
+			fmt.Fprintf(&out, "\n%s:\n%s", filepath.Base(name), text[max(0, len(text)-most):])
+		}
+	}
+	return out.String()
 }
 
 // build compiles the binary as it is released: static, without symbols.
