@@ -84,10 +84,7 @@ func typeSize(name string, typmod int32) (length, scale int, hasScale bool) {
 	case "timestamptz":
 		return temporal(28)
 	case "interval":
-		if precision == 0xffff {
-			precision = 6
-		}
-		return 49, precision, true
+		return 49, precision, true // 65535 for one with fields and without a precision, as Debezium has it
 	case "numeric":
 		if typmod < 4 {
 			return 0, 0, false

@@ -1,0 +1,11 @@
+update t0 set c0 = '{"{\"a\": 1}"}', c2 = '[(0,0),(1,1)]', c4 = '\x00ff10', c6 = '123456.79', c8 = 'a"b' where k = 1 and k2 = timestamptz '2020-01-01 00:00+00' + interval '1 s' * 1;
+begin;
+update t1 set c0 = '{"2024-01-01 10:00:00+02"}', c1 = 'empty' where k = timestamp '2020-01-01' + interval '1 s' * 1;
+insert into t0 (k, k2, c0, c1, c2, c3, c4, c5, c6, c7, c8) values (2, timestamptz '2020-01-01 00:00+00' + interval '1 s' * 2, null, 'back\slash', '[(0,0),(1,1)]', '1010101010101010', '\x00ff10', '14 mons', '0.1', '-infinity', 'a"b');
+delete from t2 where k = date '2020-01-01' + 1;
+rollback;
+update t2 set c0 = '(1,1),(0,0)', c2 = 'f', c3 = 't', c4 = '23:59:59.999-07', c6 = '10.1.2.3/32', c7 = '{10:00:00.5,NULL}' where k = date '2020-01-01' + 1;
+update t0 set k = k where k = 1 and k2 = timestamptz '2020-01-01 00:00+00' + interval '1 s' * 1;
+insert into t0 (k, k2, c0, c1, c2, c3, c4, c5, c6, c7, c8) values (3, timestamptz '2020-01-01 00:00+00' + interval '1 s' * 3, '{"{\"a\": 1}"}', '日本', '[(0,0),(1,1)]', '0000000000000001', '\x', null, '1.17549e-38', '1583-01-01 23:59:59.999999', ' x ');
+delete from t0 where k = 1 and k2 = timestamptz '2020-01-01 00:00+00' + interval '1 s' * 1;
+insert into zz_mark values (1);
