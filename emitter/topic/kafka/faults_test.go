@@ -119,11 +119,8 @@ func TestMarkAfterAcknowledgement(t *testing.T) {
 	requireMark(t, l, "3")
 }
 
-// After a record that the broker refuses nothing of its source succeeds until it begins again (I3), other sources go on.
-func TestUnitsBehindAFailedOneFail(t *testing.T) {
-	fake := newFake(t, kfake.SeedTopics(1, "t", "bad"))
-	l := openLog(t, optionsFor(newMemory(), fake.ListenAddrs()...))
-	require.NoError(t, <-start(t.Context(), l, "1", value("t", "1")))
+// refuse makes a cluster answer the next request of a producer with an error.
+func refuse(fake *kfake.Cluster, err *kerr.Error) {
 	fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		req := r.(*kmsg.ProduceRequest)
 		resp := req.ResponseKind().(*kmsg.ProduceResponse)
@@ -132,13 +129,21 @@ func TestUnitsBehindAFailedOneFail(t *testing.T) {
 			st.Topic, st.TopicID = rt.Topic, rt.TopicID
 			for _, rp := range rt.Partitions {
 				sp := kmsg.NewProduceResponseTopicPartition()
-				sp.Partition, sp.ErrorCode = rp.Partition, kerr.MessageTooLarge.Code
+				sp.Partition, sp.ErrorCode = rp.Partition, err.Code
 				st.Partitions = append(st.Partitions, sp)
 			}
 			resp.Topics = append(resp.Topics, st)
 		}
 		return resp, nil, true
 	})
+}
+
+// After a record that the broker refuses nothing of its source succeeds until it begins again (I3), other sources go on.
+func TestUnitsBehindAFailedOneFail(t *testing.T) {
+	fake := newFake(t, kfake.SeedTopics(1, "t", "bad"))
+	l := openLog(t, optionsFor(newMemory(), fake.ListenAddrs()...))
+	require.NoError(t, <-start(t.Context(), l, "1", value("t", "1")))
+	refuse(fake, kerr.MessageTooLarge)
 	failed := start(t.Context(), l, "2", value("bad", "2"))
 	err := <-failed
 	require.ErrorIs(t, err, kerr.MessageTooLarge)

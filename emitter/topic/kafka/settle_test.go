@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"freshet/emitter/topic"
 )
@@ -58,21 +57,7 @@ func TestNoFreeOfWhatFails(t *testing.T) {
 	fake := newFake(t)
 	l := openLog(t, optionsFor(newMemory(), fake.ListenAddrs()...))
 	require.NoError(t, <-start(t.Context(), l, "1", value("t", "1")))
-	fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		in := r.(*kmsg.ProduceRequest)
-		out := in.ResponseKind().(*kmsg.ProduceResponse)
-		for _, x := range in.Topics {
-			to := kmsg.NewProduceResponseTopic()
-			to.Topic, to.TopicID = x.Topic, x.TopicID
-			for _, p := range x.Partitions {
-				at := kmsg.NewProduceResponseTopicPartition()
-				at.Partition, at.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
-				to.Partitions = append(to.Partitions, at)
-			}
-			out.Topics = append(out.Topics, to)
-		}
-		return out, nil, true
-	})
+	refuse(fake, kerr.TopicAuthorizationFailed)
 	var freed atomic.Bool
 	done := make(chan error, 1)
 	l.Append(t.Context(), topic.Unit{Records: []topic.Record{value("t", "2")}, Mark: topic.Mark{Key: "src", Value: "2"}, Free: func() { freed.Store(true) }},
